@@ -1,0 +1,37 @@
+/** What a VM can reach: nothing, or everything the host can (with the host itself). */
+export type NetworkPolicy = 'none' | 'open';
+
+export const NETWORK_POLICIES: readonly NetworkPolicy[] = ['none', 'open'];
+
+/** What a job asks of its VM. */
+export interface VmRequest {
+  /** Image reference; only `default` exists today. */
+  readonly image: string;
+  /** Virtual processors. Default: 1 under software emulation, 2 with hardware acceleration. */
+  readonly cpus: number | undefined;
+  readonly memoryMiB: number;
+  readonly network: NetworkPolicy;
+}
+
+export const DEFAULT_IMAGE = 'default';
+export const DEFAULT_MEMORY_MIB = 2048;
+/** How long a VM may take from the start of its process to the first answer of its agent. */
+export const DEFAULT_BOOT_TIMEOUT_MS = 120_000;
+
+/** What runs in the guest. */
+export type Program =
+  | { readonly kind: 'argv'; readonly argv: readonly string[] }
+  /** A script: run by its `#!` line, else `bash -e`, else `sh -e`. */
+  | { readonly kind: 'script'; readonly content: Uint8Array; readonly args: readonly string[] };
+
+/** How it ended: with a code, or by a signal (`code` is 0 then). */
+export interface ExitStatus {
+  readonly code: number;
+  /** Linux signal number; 0 when the program exited by itself. */
+  readonly signal: number;
+}
+
+/** The one number that shells make of it: 128+n for a signal. */
+export function shellExitCode(status: ExitStatus): number {
+  return status.signal === 0 ? status.code : 128 + status.signal;
+}

@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import { link, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
+
+import { delay } from '../core/deadline.js';
+import { fileError, systemCode } from '../core/errors.js';
+import { parseProcessIdentity, type ProcessIdentity, type ProcessTable } from '../core/process-identity.js';
+
+export interface LockOptions {
+  readonly processes: ProcessTable;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called once when the lock is not free at once, with its holder. */
+  readonly onWait?: (holder: ProcessIdentity) => void;
+}
+
+export interface Lock {
+  release(): Promise<void>;
+}
+
+const POLL_MS = 50;
+
+/**
+ * Takes a lock that other processes see: a file that names its holder. Node has no flock, so a lock whose holder was
+ * killed is broken by whoever comes next; one whose holder lives is waited for.
+ */
+export async function acquireLock(path: string, options: LockOptions): Promise<Lock> {
+  let told = false;
+  for (;;) {
+    const lock = await tryLock(path, options.processes);
+    if (lock !== undefined) return lock;
+    const holder = await readHolder(path);
+    if (holder !== undefined && !told) {
+      told = true;
+      options.onWait?.(holder);
+    }
+    await delay(POLL_MS, options.signal);
+  }
+}
+
+/** Takes the lock if it is free or its holder is gone; `undefined` when somebody has it. */
+export async function tryLock(path: string, processes: ProcessTable): Promise<Lock | undefined> {
+  if (await create(path, processes.self)) return { release: () => removeFile(path) };
+  const holder = await readHolder(path);
+  if (holder !== undefined && processes.isAlive(holder)) return undefined;
+  await breakLock(path, processes);
+  if (await create(path, processes.self)) return { release: () => removeFile(path) };
+  return undefined;
+}
+
+/** The file appears whole or not at all: a link to a finished one. */
+async function create(path: string, self: ProcessIdentity): Promise<boolean> {
+  const temporary = temporaryName(path);
+  try {
+    await writeFile(temporary, JSON.stringify(self), { mode: 0o600, flag: 'wx' });
+    await link(temporary, path);
+    return true;
+  } catch (cause) {
+    if (systemCode(cause) === 'EEXIST') return false;
+    throw fileError('take a lock', path, cause);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/**
+ * Moves a dead holder's lock away. Two who find the same dead lock must not both remove it, because the slower one would
+ * remove the faster one's new lock: only the holder of a second lock breaks, and looks at the first one again.
+ */
+async function breakLock(path: string, processes: ProcessTable): Promise<void> {
+  const breaking = `${path}.breaking`;
+  if (!(await create(breaking, processes.self))) {
+    const breaker = await readHolder(breaking);
+    // Killed while breaking: the next round tries again without it.
+    if (breaker !== undefined && !processes.isAlive(breaker)) await moveAway(breaking);
+    return;
+  }
+  try {
+    const holder = await readHolder(path);
+    if (holder === undefined || !processes.isAlive(holder)) await moveAway(path);
+  } finally {
+    await removeFile(breaking);
+  }
+}
+
+async function moveAway(path: string): Promise<void> {
+  const aside = temporaryName(path);
+  try {
+    await rename(path, aside);
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return;
+    throw fileError('break a lock', path, cause);
+  }
+  await rm(aside, { force: true });
+}
+
+/** Who has the lock; `undefined` when nobody has, or when what is there names nobody. */
+async function readHolder(path: string): Promise<ProcessIdentity | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return undefined;
+    throw fileError('read a lock', path, cause);
+  }
+  try {
+    return parseProcessIdentity(JSON.parse(text));
+  } catch {
+    // Not JSON: a lock that names nobody has no holder to respect.
+    return undefined;
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (cause) {
+    if (systemCode(cause) !== 'ENOENT') throw fileError('release a lock', path, cause);
+  }
+}
+
+function temporaryName(path: string): string {
+  return `${path}.${randomBytes(6).toString('hex')}.tmp`;
+}

@@ -1,0 +1,74 @@
+import path from 'node:path';
+
+import { VmRunnerError } from '../core/errors.js';
+
+/** The longest path a unix socket can have on Linux: `sun_path` is 108 bytes with its final zero. */
+const LONGEST_SOCKET_PATH = 107;
+const LONGEST_SOCKET_NAME = 'agent.0';
+
+/** Where everything of a store is. Pure: makes and checks nothing on disk. */
+export interface StorePaths {
+  readonly home: string;
+  readonly version: string;
+  readonly vms: string;
+  readonly logs: string;
+  readonly images: string;
+  readonly refs: string;
+  readonly locks: string;
+  readonly temporary: string;
+  readonly acceleration: string;
+}
+
+export function storePaths(home: string): StorePaths {
+  const at = (name: string): string => path.join(home, name);
+  return {
+    home,
+    version: at('version'),
+    vms: at('vms'),
+    logs: at('logs'),
+    images: at('images'),
+    refs: at('refs'),
+    locks: at('locks'),
+    temporary: at('tmp'),
+    acceleration: at('acceleration.json'),
+  };
+}
+
+/** Where the files of one VM are. */
+export interface VmPaths {
+  readonly directory: string;
+  readonly record: string;
+  readonly disk: string;
+  readonly console: string;
+  readonly vmmLog: string;
+  readonly qmp: string;
+  /** Host ends of the agent's ports. */
+  readonly agents: readonly string[];
+  /** Host end of the port kept for SmolVM's protocol. */
+  readonly smolvm: string;
+}
+
+/**
+ * @throws host-unsupported when the store lies so deep that a socket in it could not be opened.
+ */
+export function vmPaths(store: StorePaths, name: string): VmPaths {
+  const directory = path.join(store.vms, name);
+  const longest = path.join(directory, LONGEST_SOCKET_NAME);
+  if (Buffer.byteLength(longest) > LONGEST_SOCKET_PATH) {
+    throw new VmRunnerError('host-unsupported', `socket path longer than ${LONGEST_SOCKET_PATH} bytes`, {
+      subject: longest,
+      hint: 'Set VM_RUNNER_HOME to a shorter path.',
+    });
+  }
+  const at = (file: string): string => path.join(directory, file);
+  return {
+    directory,
+    record: at('vm.json'),
+    disk: at('disk.qcow2'),
+    console: at('console.log'),
+    vmmLog: at('vmm.log'),
+    qmp: at('qmp'),
+    agents: [0, 1, 2, 3].map((port) => at(`agent.${port}`)),
+    smolvm: at('smolvm'),
+  };
+}

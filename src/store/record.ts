@@ -1,0 +1,97 @@
+import type { Endpoint } from '../core/endpoint.js';
+import { VmRunnerError } from '../core/errors.js';
+import { NETWORK_POLICIES, type NetworkPolicy } from '../core/job.js';
+import { parseProcessIdentity, type ProcessIdentity } from '../core/process-identity.js';
+
+/** What the store knows of a VM. Holds no secrets. Times are milliseconds since 1970. */
+export interface VmRecord {
+  readonly version: 1;
+  readonly name: string;
+  /** The provider that made it and that can destroy it. */
+  readonly provider: string;
+  /** `creating` until its agent has answered and it was told who it is. */
+  readonly state: 'creating' | 'ready';
+  readonly createdAt: number;
+  /** After this it is an orphan whoever lives. */
+  readonly expiresAt: number;
+  /** The process whose end makes it an orphan; `undefined` for VMs that were asked to stay. */
+  readonly owner: ProcessIdentity | undefined;
+  /** The process that runs it; `undefined` until it was started. */
+  readonly vmm: ProcessIdentity | undefined;
+  readonly endpoint: Endpoint;
+  readonly image: string;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly network: NetworkPolicy;
+  /** Who asked: `cli`, `gitlab` or `action`, and for which job. Shown to people. */
+  readonly frontEnd: string;
+  readonly job: string | undefined;
+}
+
+/** @throws store-damaged with the place and the field that is wrong. */
+export function parseRecord(text: string, path: string): VmRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(path, 'is no JSON', cause);
+  }
+  if (typeof value !== 'object' || value === null) throw damaged(path, 'is no object');
+  const fields = value as Readonly<Record<string, unknown>>;
+  const string = (key: string): string => {
+    const field = fields[key];
+    if (typeof field !== 'string') throw damaged(path, `has no text in "${key}"`);
+    return field;
+  };
+  const number = (key: string): number => {
+    const field = fields[key];
+    if (typeof field !== 'number') throw damaged(path, `has no number in "${key}"`);
+    return field;
+  };
+  const process = (key: string): ProcessIdentity | undefined => {
+    if (fields[key] === undefined) return undefined;
+    const identity = parseProcessIdentity(fields[key]);
+    if (identity === undefined) throw damaged(path, `names no process in "${key}"`);
+    return identity;
+  };
+  if (fields['version'] !== 1) throw damaged(path, 'has another version than 1');
+  const network = NETWORK_POLICIES.find((policy) => policy === fields['network']);
+  if (network === undefined) throw damaged(path, 'has no known policy in "network"');
+  return {
+    version: 1,
+    name: string('name'),
+    provider: string('provider'),
+    state: fields['state'] === 'ready' ? 'ready' : 'creating',
+    createdAt: number('createdAt'),
+    expiresAt: number('expiresAt'),
+    owner: process('owner'),
+    vmm: process('vmm'),
+    endpoint: parseEndpoint(fields['endpoint'], path),
+    image: string('image'),
+    cpus: number('cpus'),
+    memoryMiB: number('memoryMiB'),
+    network,
+    frontEnd: string('frontEnd'),
+    job: typeof fields['job'] === 'string' ? fields['job'] : undefined,
+  };
+}
+
+function parseEndpoint(value: unknown, path: string): Endpoint {
+  if (typeof value === 'object' && value !== null) {
+    const fields = value as Readonly<Record<string, unknown>>;
+    if (fields['kind'] === 'unix' && typeof fields['path'] === 'string') return { kind: 'unix', path: fields['path'] };
+    const paths: unknown = fields['paths'];
+    if (fields['kind'] === 'serial' && Array.isArray(paths) && paths.every((entry) => typeof entry === 'string')) {
+      return { kind: 'serial', paths };
+    }
+  }
+  throw damaged(path, 'has no known kind in "endpoint"');
+}
+
+function damaged(path: string, what: string, cause?: unknown): VmRunnerError {
+  return new VmRunnerError('store-damaged', `record of a VM ${what}`, {
+    subject: path,
+    hint: 'Remove what is left of that VM with: vm-runner gc',
+    cause,
+  });
+}

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import type { ProcessTable } from '../../src/core/process-identity.js';
+import { LinuxProcessTable } from '../../src/process/table.js';
+import { acquireLock, tryLock } from '../../src/store/lock.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+
+const processes = new LinuxProcessTable();
+
+/** What the process table looks like from a process that has ended. */
+async function deadProcess(): Promise<ProcessTable> {
+  const child = spawn('cat');
+  await once(child, 'spawn');
+  const self = processes.identify(child.pid ?? 0);
+  child.kill('SIGKILL');
+  await once(child, 'close');
+  if (self === undefined) throw new Error('the child was gone too early');
+  return { self, identify: (pid) => processes.identify(pid), isAlive: (identity) => processes.isAlive(identity) };
+}
+
+describe('a lock', () => {
+  it('is held by one at a time', async () => {
+    const file = path.join(await temporaryDirectory(), 'x');
+    const lock = await acquireLock(file, { processes });
+    expect(await tryLock(file, processes)).toBeUndefined();
+    await lock.release();
+    expect(await tryLock(file, processes)).toBeDefined();
+  });
+
+  it('is waited for, and its holder is told', async () => {
+    const file = path.join(await temporaryDirectory(), 'x');
+    const first = await acquireLock(file, { processes });
+    const told: number[] = [];
+    const second = acquireLock(file, { processes, onWait: (holder) => told.push(holder.pid) });
+    await expect.poll(() => told).toEqual([process.pid]);
+    await first.release();
+    await (await second).release();
+  });
+
+  it('is broken when its holder was killed', async () => {
+    const file = path.join(await temporaryDirectory(), 'x');
+    await acquireLock(file, { processes: await deadProcess() });
+    expect(await tryLock(file, processes)).toBeDefined();
+  });
+
+  it('is broken when its holder is another process with the same pid', async () => {
+    const file = path.join(await temporaryDirectory(), 'x');
+    await writeFile(file, JSON.stringify({ ...processes.self, startTime: '1' }));
+    expect(await tryLock(file, processes)).toBeDefined();
+  });
+
+  it('is broken when what is in it names nobody', async () => {
+    const file = path.join(await temporaryDirectory(), 'x');
+    await writeFile(file, 'not json');
+    expect(await tryLock(file, processes)).toBeDefined();
+  });
+
+  it('is broken by one when many find the same dead holder', async () => {
+    const directory = await temporaryDirectory();
+    const file = path.join(directory, 'x');
+    for (let round = 0; round < 20; round += 1) {
+      const dead = await acquireLock(file, { processes: await deadProcess() });
+      const taken = await Promise.all(Array.from({ length: 8 }, () => tryLock(file, processes)));
+      expect(taken.filter((lock) => lock !== undefined).length).toBeLessThanOrEqual(1);
+      await dead.release();
+    }
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('gives up waiting when its signal aborts', async () => {
+    const file = path.join(await temporaryDirectory(), 'x');
+    await acquireLock(file, { processes });
+    await expect(acquireLock(file, { processes, signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
+      code: 'cancelled',
+    });
+  });
+});

@@ -1,0 +1,122 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { LinuxProcessTable } from '../../src/process/table.js';
+import type { VmRecord } from '../../src/store/record.js';
+import { openStore, type Store } from '../../src/store/store.js';
+import { isVmName } from '../../src/store/vms.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+
+const processes = new LinuxProcessTable();
+
+function recordNamed(name: string, change: Partial<VmRecord> = {}): VmRecord {
+  return {
+    version: 1,
+    name,
+    provider: 'fake',
+    state: 'creating',
+    createdAt: 1000,
+    expiresAt: 2000,
+    owner: processes.self,
+    vmm: undefined,
+    endpoint: { kind: 'serial', paths: ['/a', '/b'] },
+    image: 'default',
+    cpus: 1,
+    memoryMiB: 512,
+    network: 'none',
+    frontEnd: 'cli',
+    job: undefined,
+    ...change,
+  };
+}
+
+async function store(): Promise<Store> {
+  return openStore(path.join(await temporaryDirectory(), 'home'), processes);
+}
+
+describe('records of VMs', () => {
+  it('come back as they were written', async () => {
+    const { vms } = await store();
+    const record = recordNamed('vm-a', { job: '42', vmm: processes.self });
+    await vms.create(record);
+    expect(await vms.read('vm-a')).toEqual(record);
+    expect(await vms.update('vm-a', { state: 'ready' })).toEqual({ ...record, state: 'ready' });
+  });
+
+  it('are refused when the name is taken', async () => {
+    const { vms } = await store();
+    await vms.create(recordNamed('vm-a'));
+    await expect(vms.create(recordNamed('vm-a'))).rejects.toThrow(
+      'a VM of that name exists: vm-a. Choose another name, or remove it with: vm-runner rm vm-a',
+    );
+  });
+
+  it('are listed oldest first, and damaged ones do not hide the others', async () => {
+    const { vms, paths } = await store();
+    await vms.create(recordNamed('vm-new', { createdAt: 2 }));
+    await vms.create(recordNamed('vm-old', { createdAt: 1 }));
+    await mkdir(path.join(paths.vms, 'vm-bad'));
+    await writeFile(path.join(paths.vms, 'vm-bad', 'vm.json'), '{"version":1,"name":');
+    const { records, damaged } = await vms.list();
+    expect(records.map((record) => record.name)).toEqual(['vm-old', 'vm-new']);
+    expect(damaged.map((vm) => vm.error.message)).toEqual([
+      `record of a VM is no JSON: ${path.join(paths.vms, 'vm-bad', 'vm.json')}. Remove what is left of that VM with: vm-runner gc`,
+    ]);
+  });
+
+  it('keep all changes when many are made at once', async () => {
+    const { vms, paths } = await store();
+    await vms.create(recordNamed('vm-a'));
+    await Promise.all([
+      vms.update('vm-a', { state: 'ready' }),
+      vms.update('vm-a', { vmm: processes.self }),
+      vms.update('vm-a', { job: '7' }),
+    ]);
+    expect(await vms.read('vm-a')).toMatchObject({ state: 'ready', vmm: processes.self, job: '7' });
+    expect(await readdir(paths.locks)).toEqual([]);
+  });
+
+  it('of a name that is no name are not there', async () => {
+    const { vms } = await store();
+    expect(await vms.read('../../etc')).toBeUndefined();
+  });
+
+  it('of a VM that is gone are removed without complaint', async () => {
+    const { vms } = await store();
+    await vms.remove('vm-none');
+  });
+});
+
+describe('a store', () => {
+  it('of another version is not touched', async () => {
+    const home = path.join(await temporaryDirectory(), 'home');
+    await openStore(home, processes);
+    await writeFile(path.join(home, 'version'), '99\n');
+    await expect(openStore(home, processes)).rejects.toThrow(
+      `store has version "99", not 1: ${home}. Use the version of vm-runner that made it, or set VM_RUNNER_HOME to another directory.`,
+    );
+  });
+
+  it('says when it lies too deep for sockets', async () => {
+    const home = path.join(await temporaryDirectory(), 'x'.repeat(100));
+    const { vms } = await openStore(home, processes);
+    expect(() => vms.paths('vm-a')).toThrow(
+      /^socket path longer than 107 bytes: .*Set VM_RUNNER_HOME to a shorter path\.$/,
+    );
+  });
+
+  it('writes its version whole', async () => {
+    const { paths } = await store();
+    expect(await readFile(paths.version, 'utf8')).toBe('1\n');
+    expect(await readdir(paths.home)).not.toContainEqual(expect.stringContaining('.tmp'));
+  });
+});
+
+describe('isVmName', () => {
+  it.each(['vm-1', 'a', 'job-42-x'])('takes %s', (name) => expect(isVmName(name)).toBe(true));
+  it.each(['', '-a', 'a-', 'A', 'a/b', '..', 'a_b', 'x'.repeat(41), 'a\n'])('refuses %j', (name) =>
+    expect(isVmName(name)).toBe(false),
+  );
+});
