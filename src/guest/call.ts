@@ -1,0 +1,92 @@
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMessage,
+  type DescMethod,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import type { Client, ClientDuplexStream, ClientReadableStream, ClientWritableStream } from '@grpc/grpc-js';
+
+/** One method of a protobuf-es service, as grpc-js wants it: a path and how to turn messages into bytes. */
+export interface Method<I extends DescMessage, O extends DescMessage> {
+  readonly path: string;
+  readonly serialize: (message: MessageShape<I>) => Buffer;
+  readonly deserialize: (bytes: Buffer) => MessageShape<O>;
+}
+
+export function grpcMethod<I extends DescMessage, O extends DescMessage>(
+  method: DescMethod & { readonly input: I; readonly output: O },
+): Method<I, O> {
+  return {
+    path: `/${method.parent.typeName}/${method.name}`,
+    serialize: (message) => {
+      const bytes = toBinary(method.input, message);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    },
+    deserialize: (bytes) => fromBinary(method.output, bytes),
+  };
+}
+
+/** A call with one request and one answer. */
+export function callUnary<I extends DescMessage, O extends DescMessage>(
+  client: Client,
+  method: DescMethod & { readonly input: I; readonly output: O },
+  request: MessageInitShape<I>,
+  timeoutMs: number,
+): Promise<MessageShape<O>> {
+  const { path, serialize, deserialize } = grpcMethod(method);
+  return new Promise((resolve, reject) => {
+    const message = create(method.input, request);
+    client.makeUnaryRequest(
+      path,
+      serialize,
+      deserialize,
+      message,
+      { deadline: Date.now() + timeoutMs },
+      (error, answer) => {
+        if (error !== null) reject(error);
+        else if (answer === undefined) reject(new Error('the agent ended the call without an answer'));
+        else resolve(answer);
+      },
+    );
+  });
+}
+
+/** A call with one request and a stream of answers. */
+export function callDownload<I extends DescMessage, O extends DescMessage>(
+  client: Client,
+  method: DescMethod & { readonly input: I; readonly output: O },
+  request: MessageInitShape<I>,
+): ClientReadableStream<MessageShape<O>> {
+  const { path, serialize, deserialize } = grpcMethod(method);
+  return client.makeServerStreamRequest(path, serialize, deserialize, create(method.input, request));
+}
+
+/** A call with a stream of requests and one answer. */
+export function callUpload<I extends DescMessage, O extends DescMessage>(
+  client: Client,
+  method: DescMethod & { readonly input: I; readonly output: O },
+): { readonly call: ClientWritableStream<MessageShape<I>>; readonly answer: Promise<MessageShape<O>> } {
+  const { path, serialize, deserialize } = grpcMethod(method);
+  let call: ClientWritableStream<MessageShape<I>> | undefined;
+  const answer = new Promise<MessageShape<O>>((resolve, reject) => {
+    call = client.makeClientStreamRequest(path, serialize, deserialize, (error, message) => {
+      if (error !== null) reject(error);
+      else if (message === undefined) reject(new Error('the agent ended the call without an answer'));
+      else resolve(message);
+    });
+  });
+  if (call === undefined) throw new Error('a promise runs its executor at once');
+  return { call, answer };
+}
+
+/** A call with streams both ways. */
+export function callDuplex<I extends DescMessage, O extends DescMessage>(
+  client: Client,
+  method: DescMethod & { readonly input: I; readonly output: O },
+): ClientDuplexStream<MessageShape<I>, MessageShape<O>> {
+  const { path, serialize, deserialize } = grpcMethod(method);
+  return client.makeBidiStreamRequest(path, serialize, deserialize);
+}

@@ -1,0 +1,66 @@
+import { status, type ServiceError } from '@grpc/grpc-js';
+
+import { VmRunnerError, type ErrorCode } from '../core/errors.js';
+
+/** The words of the trailer `vm-runner-reason` (proto: top of agent.proto) that have a code of their own. */
+const CODE_OF_REASON: Readonly<Record<string, ErrorCode>> = {
+  'command-not-found': 'command-not-found',
+  'not-executable': 'command-not-executable',
+  'no-such-file': 'guest-file-missing',
+  'is-a-directory': 'guest-is-directory',
+  'no-root': 'vm-start-failed',
+};
+
+const LONGEST_GUEST_TEXT = 500;
+
+/**
+ * A failed call to the agent as ours: the one place where gRPC statuses become errors with a blame.
+ * @param doing what was tried, for the sentence: "copy /etc/passwd out of the guest"
+ */
+export function guestError(doing: string, cause: unknown): VmRunnerError {
+  if (cause instanceof VmRunnerError) return cause;
+  if (!isServiceError(cause)) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    return new VmRunnerError('agent-unreachable', `cannot ${doing}`, { hint: `The connection said: ${text}.`, cause });
+  }
+  const text = printable(cause.details);
+  const [reason] = cause.metadata.get('vm-runner-reason');
+  const code = typeof reason === 'string' ? CODE_OF_REASON[reason] : undefined;
+  if (code !== undefined) return new VmRunnerError(code, text, { cause });
+  switch (cause.code) {
+    case status.UNAVAILABLE:
+    case status.CANCELLED:
+    case status.DEADLINE_EXCEEDED:
+    case status.INTERNAL:
+      return new VmRunnerError('agent-unreachable', `lost the agent while trying to ${doing}`, {
+        hint: `The connection said: ${text}.`,
+        cause,
+      });
+    case status.UNIMPLEMENTED:
+      return new VmRunnerError('agent-protocol', `agent cannot ${doing}`, {
+        hint: 'The guest runs another version of the agent: rebuild its image.',
+        cause,
+      });
+    case status.DATA_LOSS:
+      return new VmRunnerError('agent-protocol', `bytes were damaged on the way while trying to ${doing}`, {
+        hint: `The agent said: ${text}.`,
+        cause,
+      });
+    default:
+      return new VmRunnerError('guest-request-refused', `cannot ${doing}`, { hint: endSentence(text), cause });
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'code' in error && 'details' in error && 'metadata' in error;
+}
+
+/** Text from a guest may hold anything: kept to one line without control characters, and short. */
+function printable(text: string): string {
+  const line = text.replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ').trim();
+  return line.length > LONGEST_GUEST_TEXT ? `${line.slice(0, LONGEST_GUEST_TEXT)}…` : line;
+}
+
+function endSentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

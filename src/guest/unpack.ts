@@ -1,0 +1,208 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, lstat, mkdir, open, rename, rm, symlink, unlink, utimes } from 'node:fs/promises';
+import path from 'node:path';
+
+import { extract, type Extract, type Header } from 'tar-stream';
+
+import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+
+export interface UnpackLimits {
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+export interface Unpacked {
+  readonly files: number;
+  readonly bytes: number;
+  /** Links that point out of the directory, by name: they were left out. */
+  readonly skippedLinks: readonly string[];
+}
+
+export const DEFAULT_UNPACK_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30 };
+
+type Entry = Extract extends AsyncIterable<infer E> ? E : never;
+
+const LONGEST_NAME = 4096;
+const PERMISSION_BITS = 0o777;
+
+/**
+ * Unpacks a tar stream that a hostile guest may have made below one directory, which nothing can leave: no absolute names,
+ * no `..`, no writing through links, no devices, no more than the limits. Each file appears when it is whole.
+ *
+ * Links that point out of the directory are left out, since whoever reads them later would read the host's files.
+ * @throws guest-untrusted-data for what an honest guest never sends.
+ */
+export async function unpackTree(
+  archive: AsyncIterable<Uint8Array>,
+  directory: string,
+  limits = DEFAULT_UNPACK_LIMITS,
+): Promise<Unpacked> {
+  await onHost('make a directory', directory, () => mkdir(directory, { recursive: true }));
+  const directories: { readonly at: string; readonly mode: number; readonly mtime: Date }[] = [];
+  const links: { readonly name: string; readonly target: string }[] = [];
+  const skippedLinks: string[] = [];
+  let entries = 0;
+  let files = 0;
+  let bytes = 0;
+
+  const tar = extract();
+  const feeding = feed(archive, tar);
+  // Awaited at the end; an early failure comes out of the iteration as well.
+  feeding.catch(() => undefined);
+  try {
+    for await (const entry of tar) {
+      const { header } = entry;
+      entries += 1;
+      bytes += header.size;
+      if (entries > limits.entries) throw untrusted(`more than ${limits.entries} entries`, header.name);
+      if (bytes > limits.bytes) throw untrusted(`more than ${limits.bytes} bytes`, header.name);
+      const name = safeName(header.name);
+      const at = path.join(directory, name);
+      switch (header.type) {
+        case 'directory':
+          await makeDirectories(directory, name);
+          if (name !== '.') directories.push({ at, mode: modeOf(header), mtime: header.mtime });
+          entry.resume();
+          break;
+        case 'symlink':
+          if (staysInside(name, header.linkname)) links.push({ name, target: header.linkname });
+          else skippedLinks.push(name);
+          entry.resume();
+          break;
+        case 'file':
+        case 'contiguous-file':
+          await makeDirectories(directory, path.dirname(name));
+          await writeEntry(entry, at);
+          files += 1;
+          break;
+        default:
+          throw untrusted(`an entry of the kind ${header.type}`, header.name);
+      }
+    }
+    // Last, so that nothing above was written through them.
+    for (const link of links) await makeLink(directory, link.name, link.target);
+    // Deepest first: a directory's own times change when something is made in it, and its mode may forbid it.
+    for (const { at, mode, mtime } of directories.reverse()) {
+      await onHost('set the mode of a directory', at, async () => {
+        await chmod(at, mode);
+        await utimes(at, mtime, mtime);
+      });
+    }
+    await feeding;
+  } finally {
+    tar.destroy();
+  }
+  return { files, bytes, skippedLinks };
+}
+
+/**
+ * Hands the bytes over as fast as entries are written. By hand, since tar-stream's streams are streamx's: Node's pipeline
+ * takes them, and then waits for ever when one of them breaks.
+ */
+async function feed(archive: AsyncIterable<Uint8Array>, tar: Extract): Promise<void> {
+  try {
+    for await (const bytes of archive) {
+      if (tar.destroyed) return;
+      if (!tar.write(bytes)) await drained(tar);
+    }
+    tar.end(undefined);
+  } catch (error) {
+    tar.destroy(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  }
+}
+
+/** There is room again, or nobody will ever want more. */
+function drained(tar: Extract): Promise<void> {
+  return new Promise((resolve) => {
+    tar.once('drain', resolve);
+    tar.once('close', resolve);
+  });
+}
+
+/** @throws guest-untrusted-data when the name is not a plain path below the directory. */
+function safeName(name: string): string {
+  const parts = name.split('/').filter((part) => part !== '' && part !== '.');
+  if (name.startsWith('/') || name.includes('\0') || name.length > LONGEST_NAME || parts.includes('..')) {
+    throw untrusted('a name that leads out of the directory', name);
+  }
+  return parts.length === 0 ? '.' : parts.join('/');
+}
+
+function staysInside(name: string, target: string): boolean {
+  if (target === '' || target.startsWith('/') || target.includes('\0')) return false;
+  const resolved = path.posix.normalize(path.posix.join(path.posix.dirname(name), target));
+  return resolved !== '..' && !resolved.startsWith('../');
+}
+
+/** Makes each directory of the way, and refuses one that is a link. */
+async function makeDirectories(root: string, name: string): Promise<void> {
+  let at = root;
+  for (const part of name.split('/')) {
+    if (part === '.') continue;
+    at = path.join(at, part);
+    const found = await lstatIfThere(at);
+    if (found === undefined) await onHost('make a directory', at, () => mkdir(at));
+    else if (!found.isDirectory()) throw untrusted('a directory where a file or link is', at);
+  }
+}
+
+async function writeEntry(entry: Entry, at: string): Promise<void> {
+  const { header } = entry;
+  const temporary = path.join(path.dirname(at), `.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    if ((await lstatIfThere(at))?.isDirectory() === true) throw untrusted('a file where a directory is', at);
+    const file = await open(temporary, 'wx', 0o600);
+    try {
+      for await (const chunk of entry as AsyncIterable<Uint8Array>) await file.writeFile(chunk);
+    } finally {
+      await file.close();
+    }
+    await chmod(temporary, modeOf(header));
+    const mtime = header.mtime;
+    await utimes(temporary, mtime, mtime);
+    await rename(temporary, at);
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw cause instanceof VmRunnerError ? cause : fileError('write a file', at, cause);
+  }
+}
+
+async function makeLink(root: string, name: string, target: string): Promise<void> {
+  await makeDirectories(root, path.dirname(name));
+  const at = path.join(root, name);
+  const found = await lstatIfThere(at);
+  if (found?.isDirectory() === true) throw untrusted('a link where a directory is', at);
+  await onHost('make a link', at, async () => {
+    if (found !== undefined) await unlink(at);
+    await symlink(target, at);
+  });
+}
+
+async function lstatIfThere(at: string): Promise<Awaited<ReturnType<typeof lstat>> | undefined> {
+  try {
+    return await lstat(at);
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return undefined;
+    throw fileError('look at a path', at, cause);
+  }
+}
+
+function modeOf(header: Header): number {
+  return header.mode & PERMISSION_BITS;
+}
+
+function untrusted(what: string, name: string): VmRunnerError {
+  return new VmRunnerError('guest-untrusted-data', `guest sent ${what}`, {
+    subject: JSON.stringify(name.slice(0, 200)),
+    hint: 'Nothing after it was unpacked. Do not trust what this guest sent.',
+  });
+}
+
+async function onHost<T>(action: string, subject: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw fileError(action, subject, cause);
+  }
+}
