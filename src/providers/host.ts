@@ -1,0 +1,21 @@
+import { LinuxProcessTable } from '../process/table.js';
+import { openStore } from '../store/store.js';
+import type { Host } from './provider.js';
+import { createProviders } from './registry.js';
+
+export interface OpenHostOptions {
+  /** The store's directory. */
+  readonly home: string;
+  /** What new VMs are made with: a name of the registry. */
+  readonly provider: string;
+  /** Holds `<arch>/vm-agent`. */
+  readonly agentDirectory: string;
+}
+
+/** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
+export async function openHost(options: OpenHostOptions): Promise<Host> {
+  const processes = new LinuxProcessTable();
+  const store = await openStore(options.home, processes);
+  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: options.agentDirectory });
+  return { store, processes, images, provider: providerNamed(options.provider), providerNamed };
+}

@@ -1,0 +1,51 @@
+import type { VmRequest } from '../core/job.js';
+import type { Log, Timeline } from '../core/log.js';
+import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
+import type { BootImage } from '../images/boot-image.js';
+import type { ImageLibrary } from '../images/library.js';
+import type { VmRecord } from '../store/record.js';
+import type { Store } from '../store/store.js';
+
+export interface CreateRequest extends VmRequest {
+  readonly name: string;
+  /** The files of the image; `undefined` for providers that boot none. */
+  readonly bootImage: BootImage | undefined;
+  readonly owner: ProcessIdentity | undefined;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  readonly frontEnd: string;
+  readonly job: string | undefined;
+}
+
+export interface CreateContext {
+  readonly log: Log;
+  readonly timeline: Timeline;
+  readonly signal: AbortSignal;
+}
+
+/** Makes, finds and destroys VMs. Deals in data: it never talks to an agent. */
+export interface Provider {
+  readonly name: string;
+  /** Whether `create` wants the files of an image. */
+  readonly bootsImages: boolean;
+  /**
+   * Writes the record, then starts the VM. When it throws, the record may be there: `destroy` takes away what is left.
+   * @returns the record with the process that runs the VM.
+   */
+  create(request: CreateRequest, context: CreateContext): Promise<VmRecord>;
+  find(name: string): Promise<VmRecord | undefined>;
+  list(): Promise<readonly VmRecord[]>;
+  /** Ends the VM and removes everything of it. A VM that is not there is success, and so is one half made. */
+  destroy(name: string): Promise<void>;
+}
+
+/** What the stages work with on this host. Front ends open one and pass it down. */
+export interface Host {
+  readonly store: Store;
+  readonly processes: ProcessTable;
+  readonly images: ImageLibrary;
+  /** What new VMs are made with. */
+  readonly provider: Provider;
+  /** The provider of that name, which a record carries. @throws invalid-input when there is none. */
+  readonly providerNamed: (name: string) => Provider;
+}

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+
+import { VmRunnerError } from '../core/errors.js';
+import type { VmRequest } from '../core/job.js';
+import type { Log, Timeline } from '../core/log.js';
+import { USER_NETWORK } from '../core/network.js';
+import type { ProcessIdentity } from '../core/process-identity.js';
+import { formatDuration } from '../core/units.js';
+import type { GuestAgent } from '../guest/agent.js';
+import type { Host } from '../providers/provider.js';
+import type { VmRecord } from '../store/record.js';
+import { withAgent } from './attach.js';
+import { cleanup } from './cleanup.js';
+import { reapOrphans } from './reap.js';
+
+export interface PrepareRequest {
+  readonly vm: VmRequest;
+  readonly name: string;
+  /** The process whose end makes the VM an orphan; `undefined` for VMs that shall stay. */
+  readonly owner: ProcessIdentity | undefined;
+  /** Milliseconds since 1970 after which the VM is an orphan whoever lives. */
+  readonly expiresAt: number;
+  readonly bootTimeoutMs: number;
+  readonly frontEnd: string;
+  readonly job: string | undefined;
+}
+
+export interface StageContext {
+  readonly log: Log;
+  readonly timeline: Timeline;
+  readonly signal: AbortSignal;
+}
+
+const ENTROPY_BYTES = 64;
+
+/** Makes a VM, waits for its agent and tells the guest who it is. What fails leaves nothing behind but its logs. */
+export async function prepare(host: Host, request: PrepareRequest, context: StageContext): Promise<VmRecord> {
+  const { log, timeline, signal } = context;
+  await reapOrphans(host, log);
+  const { provider } = host;
+  const bootImage = provider.bootsImages
+    ? await timeline.measure('image', () => host.images.resolve(request.vm.image, { log, signal }))
+    : undefined;
+  try {
+    const create = { ...request.vm, ...request, bootImage };
+    const record = await timeline.measure('create', () => provider.create(create, context));
+    await boot(host, record, request.bootTimeoutMs, context);
+    return await host.store.vms.update(record.name, { state: 'ready' });
+  } catch (error) {
+    await discard(host, request.name, error, log);
+    throw error;
+  }
+}
+
+async function boot(
+  host: Host,
+  record: VmRecord,
+  timeoutMs: number,
+  { timeline, signal }: StageContext,
+): Promise<void> {
+  const startMs = timeline.elapsedMs;
+  const connectError = (): VmRunnerError =>
+    new VmRunnerError('boot-timeout', `agent in the guest did not answer within ${formatDuration(timeoutMs)} of boot`, {
+      subject: record.name,
+      hint: 'Give it more time with boot-timeout when this host is slow; else the console below says why.',
+    });
+  const work = async (agent: GuestAgent): Promise<void> => {
+    const info = await agent.info();
+    timeline.add({ name: 'boot', startMs, endMs: timeline.elapsedMs });
+    addGuestSpans(timeline, startMs, Number(info.uptimeMs), info.bootMarks);
+    await timeline.measure('resume', () => resume(agent, record));
+  };
+  await withAgent(host, record, signal, work, { timeoutMs, connectError });
+}
+
+/** The guest's own marks, laid on the host's clock: its uptime now tells when its kernel started. */
+function addGuestSpans(
+  timeline: Timeline,
+  bootStartMs: number,
+  uptimeMs: number,
+  marks: readonly { name: string; uptimeMs: bigint }[],
+): void {
+  if (marks.length === 0) return;
+  const kernelStart = Math.max(bootStartMs, timeline.elapsedMs - uptimeMs);
+  timeline.add({ name: 'boot: firmware', startMs: bootStartMs, endMs: kernelStart });
+  let at = kernelStart;
+  for (const mark of marks) {
+    const endMs = kernelStart + Number(mark.uptimeMs);
+    timeline.add({ name: `boot: ${mark.name === 'init' ? 'kernel' : mark.name}`, startMs: at, endMs });
+    at = endMs;
+  }
+}
+
+async function resume(agent: GuestAgent, record: VmRecord): Promise<void> {
+  await agent.resume({
+    unixNanos: BigInt(Date.now()) * 1_000_000n,
+    entropy: randomBytes(ENTROPY_BYTES),
+    hostname: record.name,
+    machineId: randomBytes(16).toString('hex'),
+    network: record.network === 'none' ? undefined : USER_NETWORK,
+  });
+}
+
+/** Takes away what a failed or cancelled preparation made. Its own failure must not hide the first one. */
+async function discard(host: Host, name: string, error: unknown, log: Log): Promise<void> {
+  // Somebody else's VM has that name: it is theirs.
+  if (error instanceof VmRunnerError && error.code === 'invalid-input') return;
+  try {
+    const { logs } = await cleanup(host, name, { keepLogs: true });
+    if (logs !== undefined) log.info(`Logs of the failed VM are kept in ${logs}`);
+  } catch (cleanupError) {
+    log.warn(
+      `cleaning up failed as well: ${cleanupError instanceof Error ? cleanupError.message : String(cleanupError)}`,
+    );
+  }
+}

@@ -1,0 +1,26 @@
+import { Deadline } from '../core/deadline.js';
+import { VmRunnerError } from '../core/errors.js';
+import type { ExitStatus } from '../core/job.js';
+import { formatDuration } from '../core/units.js';
+import type { GuestAgent } from '../guest/agent.js';
+import type { ExecOptions } from '../guest/exec.js';
+
+export interface RunRequest extends Omit<ExecOptions, 'signal'> {
+  readonly signal: AbortSignal;
+  /** Milliseconds after which the program is ended. Default: never. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/**
+ * Runs one program or script of the job in the guest.
+ * @throws timed-out when its time is over; the program is ended then.
+ */
+export async function run(agent: GuestAgent, request: RunRequest): Promise<ExitStatus> {
+  const { timeoutMs = Infinity } = request;
+  const overdue = (): VmRunnerError =>
+    new VmRunnerError('timed-out', `program in the guest did not end within ${formatDuration(timeoutMs)}`, {
+      hint: 'It was ended. Give it more time with timeout.',
+    });
+  using deadline = new Deadline(timeoutMs, overdue, request.signal);
+  return await agent.exec({ ...request, signal: deadline.signal });
+}
