@@ -1,0 +1,162 @@
+import path from 'node:path';
+
+import { renderError, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
+import { absoluteGuestPath } from '../../core/glob.js';
+import { shellExitCode, type ExitStatus } from '../../core/job.js';
+import { renderTimeline, Timeline, type Log } from '../../core/log.js';
+import { formatDuration } from '../../core/units.js';
+import type { GuestAgent } from '../../guest/agent.js';
+import type { Host } from '../../providers/provider.js';
+import { withAgent } from '../../stages/attach.js';
+import { cleanup } from '../../stages/cleanup.js';
+import { collect, type CollectResult } from '../../stages/collect.js';
+import { prepare } from '../../stages/prepare.js';
+import { run } from '../../stages/run.js';
+import type { VmRecord } from '../../store/record.js';
+import type { Command } from '../command.js';
+import { exitCodeOf, OWN_FAILURE } from '../exit-code.js';
+import type { ParsedFlags } from '../flags.js';
+import { openCliHost } from '../host.js';
+import { terminalLog } from '../log.js';
+import { writeReport } from '../report.js';
+import { readRunSettings, RUN_FLAGS, type RunSettings } from '../run-settings.js';
+import { withStreams } from '../streams.js';
+import type { World } from '../world.js';
+
+const HOUR_MS = 3_600_000;
+const KEEP_MS = 24 * HOUR_MS;
+const DEFAULT_HOME = '/root';
+
+export const runCommand: Command = {
+  name: 'run',
+  summary: 'Run a program or script in a fresh VM',
+  description:
+    "Boots a fresh VM, copies files in, runs the program, brings files home and destroys the VM. Standard output is the program's alone; vm-runner itself speaks on standard error.",
+  flags: RUN_FLAGS,
+  operands: { usage: '', least: 0, most: 0 },
+  takesProgram: 'behind dashes',
+  run: runJob,
+};
+
+async function runJob(flags: ParsedFlags, world: World): Promise<number> {
+  const settings = await readRunSettings(flags, world);
+  const log = terminalLog(world.stderr, settings);
+  const timeline = new Timeline();
+  const outcome: Outcome = { status: undefined, collected: undefined, error: undefined };
+  try {
+    const host = await openCliHost(world, settings.provider);
+    await inFreshVm(host, settings, { world, log, timeline }, async (agent, signal) => {
+      await timeline.measure('put', () => putFiles(agent, settings, signal));
+      try {
+        outcome.status = await timeline.measure('run', () => runProgram(agent, settings, world, signal));
+      } finally {
+        // What a failed or overdue program wrote is what its author wants to see; after a cancel nobody waits for it.
+        if (!signal.aborted)
+          outcome.collected = await timeline.measure('get', () => getFiles(agent, settings, log, signal));
+      }
+    });
+    outcome.error = unmatchedError(outcome.collected);
+  } catch (error) {
+    outcome.error = toVmRunnerError(error);
+  }
+  const exitCode = exitCodeFor(outcome.status, outcome.error);
+  if (outcome.error !== undefined) world.stderr.write(`vm-runner: ${renderError(outcome.error)}\n`);
+  if (settings.report !== undefined) {
+    await writeReport(settings.report, { settings, exitCode, ...outcome, spans: timeline.spans });
+  }
+  return exitCode;
+}
+
+interface Outcome {
+  status: ExitStatus | undefined;
+  collected: CollectResult | undefined;
+  error: VmRunnerError | undefined;
+}
+
+interface RunContext {
+  readonly world: World;
+  readonly log: Log;
+  readonly timeline: Timeline;
+}
+
+async function inFreshVm(
+  host: Host,
+  settings: RunSettings,
+  { world, log, timeline }: RunContext,
+  work: (agent: GuestAgent, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const { vm, name, keep, bootTimeoutMs, timeoutMs } = settings;
+  if (settings.provider === 'qemu' && vm.network === 'open') {
+    log.warn('the guest can reach this host and its network: run only what you trust, or use --network none');
+  }
+  const owner = keep ? undefined : host.processes.self;
+  const expiresAt = Date.now() + (keep ? KEEP_MS : (timeoutMs ?? KEEP_MS)) + HOUR_MS;
+  const request = { vm, name, owner, expiresAt, bootTimeoutMs, frontEnd: 'cli', job: undefined };
+  const record = await prepare(host, request, { log, timeline, signal: world.signal });
+  let failed = true;
+  try {
+    const total = formatDuration(timeline.elapsedMs);
+    log.info(`VM ${name} is ready after ${total} (${renderTimeline(timeline.spans, formatDuration)})`);
+    await withAgent(host, record, world.signal, work);
+    failed = false;
+  } finally {
+    if (keep) log.info(`VM ${name} stays: vm-runner exec ${name} …, and vm-runner rm ${name} in the end`);
+    else await endVm(host, record, { failed, timeline, log });
+  }
+}
+
+/** Its own failure must not hide what happened before. */
+async function endVm(
+  host: Host,
+  record: VmRecord,
+  context: { failed: boolean; timeline: Timeline; log: Log },
+): Promise<void> {
+  try {
+    await context.timeline.measure('cleanup', () => cleanup(host, record.name, { keepLogs: context.failed }));
+  } catch (error) {
+    context.log.warn(`${toVmRunnerError(error).message} The VM goes with the next run, or with: vm-runner gc`);
+  }
+}
+
+async function putFiles(agent: GuestAgent, settings: RunSettings, signal: AbortSignal): Promise<void> {
+  const options = { owner: settings.user, signal };
+  if (settings.workspace !== undefined) await agent.putTree(settings.workspace, settings.workspace, options);
+  for (const put of settings.puts) {
+    const target = path.posix.normalize(absoluteGuestPath(put.target, workdirOf(settings)));
+    if (put.isDirectory) await agent.putTree(put.source, target, options);
+    else await agent.putFile(put.source, target, options);
+  }
+}
+
+function runProgram(agent: GuestAgent, settings: RunSettings, world: World, signal: AbortSignal): Promise<ExitStatus> {
+  const { program, env, user, timeoutMs } = settings;
+  const cwd = settings.workdir ?? settings.workspace;
+  return withStreams(world, settings, (streams) =>
+    run(agent, { ...streams, program, env, cwd, user, timeoutMs, signal }),
+  );
+}
+
+function getFiles(agent: GuestAgent, settings: RunSettings, log: Log, signal: AbortSignal): Promise<CollectResult> {
+  const selections = settings.gets.map(({ glob, directory }) => ({ glob, exclude: [], target: directory }));
+  return collect(agent, selections, workdirOf(settings), { log, signal });
+}
+
+/** Where relative paths of the guest start. */
+function workdirOf(settings: RunSettings): string {
+  return settings.workdir ?? settings.workspace ?? DEFAULT_HOME;
+}
+
+function unmatchedError(collected: CollectResult | undefined): VmRunnerError | undefined {
+  if (collected === undefined || collected.unmatched.length === 0) return undefined;
+  return new VmRunnerError('guest-file-missing', 'nothing in the guest matches', {
+    subject: collected.unmatched.map((glob) => `--get ${glob}`).join(', '),
+    hint: 'Check the path; relative ones start at the working directory.',
+  });
+}
+
+/** The program's own failure is worth more to a script than ours after it. */
+function exitCodeFor(status: ExitStatus | undefined, error: VmRunnerError | undefined): number {
+  const own = status === undefined ? undefined : shellExitCode(status);
+  if (error === undefined) return own ?? OWN_FAILURE;
+  return own === undefined || own === 0 ? exitCodeOf(error) : own;
+}

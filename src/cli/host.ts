@@ -1,0 +1,21 @@
+import { openHost } from '../providers/host.js';
+import type { Host } from '../providers/provider.js';
+import { noSuchVm } from '../store/vms.js';
+import { storeHome } from '../store/home.js';
+import type { VmRecord } from '../store/record.js';
+import type { World } from './world.js';
+
+export const DEFAULT_PROVIDER = 'qemu';
+
+/** Opens this host for a command. */
+export function openCliHost(world: World, provider = DEFAULT_PROVIDER): Promise<Host> {
+  const { agentDirectory } = world.installation;
+  return openHost({ home: storeHome(world.env, world.uid), provider, agentDirectory });
+}
+
+/** @throws no-such-vm */
+export async function findRecord(host: Host, name: string): Promise<VmRecord> {
+  const record = await host.store.vms.read(name);
+  if (record === undefined) throw noSuchVm(name);
+  return record;
+}
