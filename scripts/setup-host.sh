@@ -1,0 +1,30 @@
+#!/bin/sh
+# Installs the Debian packages that booting VMs needs, when one of them is missing. Asks for root only then.
+set -eu
+
+missing=
+need() { # PROGRAM PACKAGE
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+PATH="$PATH:/usr/sbin:/sbin"
+need qemu-system-x86_64 qemu-system-x86
+need qemu-img qemu-utils
+need mmdebstrap mmdebstrap
+need fakeroot fakeroot
+need mke2fs e2fsprogs
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+[ -z "$missing" ] && exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: no apt-get on this host. Install these packages in its own way:$missing" >&2
+    exit 1
+fi
+root=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || { echo "setup: packages are missing. As root run: apt-get install$missing" >&2; exit 1; }
+    root=sudo
+fi
+echo "setup: installing$missing" >&2
+$root apt-get update -q >&2
+# shellcheck disable=SC2086 # a list of packages
+DEBIAN_FRONTEND=noninteractive $root apt-get install -q -y --no-install-recommends $missing >&2
