@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
@@ -14,6 +14,9 @@ export interface DaemonOptions {
   /** What to do when the program is not installed. */
   readonly installHint?: string;
 }
+
+/** Characters of what a program said that ended too early. */
+const KEPT_OUTPUT = 4096;
 
 /**
  * Starts a program in a session of its own that outlives us, with nothing of our standard streams.
@@ -38,7 +41,7 @@ export async function startDaemon(argv: readonly string[], options: DaemonOption
     if (identity === undefined) {
       throw new VmRunnerError('vm-start-failed', 'program ended as soon as it was started', {
         subject: program,
-        hint: `Its output is in ${options.logFile}.`,
+        detail: readFileSync(options.logFile, 'utf8').slice(-KEPT_OUTPUT),
       });
     }
     return identity;

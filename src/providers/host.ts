@@ -10,12 +10,19 @@ export interface OpenHostOptions {
   readonly provider: string;
   /** Holds `<arch>/vm-agent`. */
   readonly agentDirectory: string;
+  /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
+  readonly qemuBinary?: string | undefined;
 }
 
 /** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
 export async function openHost(options: OpenHostOptions): Promise<Host> {
   const processes = new LinuxProcessTable();
   const store = await openStore(options.home, processes);
-  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: options.agentDirectory });
+  const { images, providerNamed } = createProviders({
+    store,
+    processes,
+    agentDirectory: options.agentDirectory,
+    ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
+  });
   return { store, processes, images, provider: providerNamed(options.provider), providerNamed };
 }

@@ -1,3 +1,4 @@
+import type { Finding } from '../core/finding.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
@@ -37,6 +38,8 @@ export interface Provider {
   list(): Promise<readonly VmRecord[]>;
   /** Ends the VM and removes everything of it. A VM that is not there is success, and so is one half made. */
   destroy(name: string): Promise<void>;
+  /** What `vm-runner doctor` tells of this host: can it run VMs? Tries things where that is possible. */
+  check(images: ImageLibrary, context: Pick<CreateContext, 'log' | 'signal'>): Promise<readonly Finding[]>;
 }
 
 /** What the stages work with on this host. Front ends open one and pass it down. */

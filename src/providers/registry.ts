@@ -1,0 +1,47 @@
+import { VmRunnerError } from '../core/errors.js';
+import type { ProcessTable } from '../core/process-identity.js';
+import { agentPath } from '../images/agent-binary.js';
+import { DebianLibrary } from '../images/debian.js';
+import type { ImageLibrary } from '../images/library.js';
+import type { Store } from '../store/store.js';
+import { FakeProvider } from './fake/fake.js';
+import type { Provider } from './provider.js';
+import { QemuProvider } from './qemu/qemu.js';
+
+export interface ProvidersOptions {
+  readonly store: Store;
+  readonly processes: ProcessTable;
+  /** Holds `<architecture>/vm-agent`. */
+  readonly agentDirectory: string;
+  /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
+  readonly qemuBinary?: string;
+}
+
+export interface Providers {
+  readonly images: ImageLibrary;
+  /** @throws invalid-input when there is none of that name. */
+  readonly providerNamed: (name: string) => Provider;
+}
+
+/** In Debian's words, as directories of agents are named. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
+
+/** The images of this host, and every provider that vm-runner has. Makes nothing yet. */
+export function createProviders({ store, processes, agentDirectory, qemuBinary }: ProvidersOptions): Providers {
+  const architecture = ARCHITECTURES[process.arch] ?? process.arch;
+  const providers: readonly Provider[] = [
+    new QemuProvider({ store, processes, ...(qemuBinary === undefined ? {} : { binary: qemuBinary }) }),
+    new FakeProvider({ store, processes, agent: agentPath(agentDirectory, architecture) }),
+  ];
+  return {
+    images: new DebianLibrary({ store: store.paths, processes, agentDirectory }),
+    providerNamed: (name) => {
+      const provider = providers.find((candidate) => candidate.name === name);
+      if (provider !== undefined) return provider;
+      throw new VmRunnerError('invalid-input', 'no such provider', {
+        subject: name,
+        hint: `Known are: ${providers.map((candidate) => candidate.name).join(', ')}.`,
+      });
+    },
+  };
+}

@@ -1,0 +1,108 @@
+import { readFile } from 'node:fs/promises';
+
+import { abortReason, Deadline, delay } from '../core/deadline.js';
+import { VmRunnerError } from '../core/errors.js';
+import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
+import { formatDuration } from '../core/units.js';
+import { endProcess, findByArgument } from '../process/end.js';
+import type { VmPaths } from '../store/paths.js';
+import type { VmRecord } from '../store/record.js';
+import type { Store } from '../store/store.js';
+import { isVmName } from '../store/vms.js';
+import type { CreateRequest } from './provider.js';
+
+/** The record of a VM whose process is about to be started. @throws invalid-input when it cannot have that name. */
+export function newRecord(
+  request: CreateRequest,
+  made: Pick<VmRecord, 'provider' | 'endpoint' | 'cpus'>,
+  now = Date.now(),
+): VmRecord {
+  const { name, image, memoryMiB, network, owner, expiresAt, frontEnd, job } = request;
+  if (!isVmName(name)) {
+    throw new VmRunnerError('invalid-input', 'not a name for a VM', {
+      subject: name,
+      hint: 'Use 1 to 40 small letters, digits and dashes, with no dash at either end.',
+    });
+  }
+  return {
+    version: 1,
+    ...{ name, image, memoryMiB, network, owner, expiresAt, frontEnd, job },
+    ...made,
+    state: 'creating',
+    createdAt: now,
+    vmm: undefined,
+  };
+}
+
+const POLL_MS = 5;
+const LOG_TAIL_LINES = 15;
+
+/**
+ * Waits until the process that was just started answers.
+ * @param isUp one try; false means not yet
+ * @throws vm-start-failed with the end of the log when the process is gone, or does not answer in time.
+ */
+export async function waitUntilUp(
+  started: { readonly program: string; readonly process: ProcessIdentity; readonly logFile: string },
+  options: {
+    readonly processes: ProcessTable;
+    readonly isUp: (signal: AbortSignal) => Promise<boolean>;
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const { processes, isUp, timeoutMs, signal } = options;
+  const late = `${started.program} did not answer within ${formatDuration(timeoutMs)}`;
+  using deadline = new Deadline(timeoutMs, () => new VmRunnerError('vm-start-failed', late), signal);
+  try {
+    // The process is looked at before it is asked, so that "gone" is never mistaken for "not yet".
+    for (;;) {
+      if (!processes.isAlive(started.process)) {
+        throw new VmRunnerError('vm-start-failed', `${started.program} ended as soon as it was started`);
+      }
+      if (await isUp(deadline.signal)) return;
+      await delay(POLL_MS, deadline.signal);
+    }
+  } catch (error) {
+    if (signal.aborted) throw abortReason(signal);
+    if (!(error instanceof VmRunnerError) || error.code !== 'vm-start-failed') throw error;
+    throw new VmRunnerError('vm-start-failed', error.reason, { detail: await readTail(started.logFile), cause: error });
+  }
+}
+
+async function readTail(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+  } catch {
+    // Evidence for an error that is thrown anyway.
+    return '';
+  }
+}
+
+/**
+ * Ends the process of a VM and removes all that the store has of it, whatever state that is in.
+ * @param argument an argument that only this VM's process was started with: it finds one that no record names yet
+ * @param graceMs how long the process may take to end by itself
+ */
+export async function destroyVm(
+  { store, processes }: { readonly store: Store; readonly processes: ProcessTable },
+  name: string,
+  { argument, graceMs }: { readonly argument: (paths: VmPaths) => string; readonly graceMs: number },
+): Promise<void> {
+  // Nothing of that name can ever have been made, and a path must not be made of it.
+  if (!isVmName(name)) return;
+  const recorded = await recordedProcess(store, name);
+  const running = recorded === undefined ? findByArgument(processes, argument(store.vms.paths(name))) : [recorded];
+  await Promise.all(running.map((identity) => endProcess(processes, identity, graceMs)));
+  await store.vms.remove(name);
+}
+
+async function recordedProcess(store: Store, name: string): Promise<ProcessIdentity | undefined> {
+  try {
+    return (await store.vms.read(name))?.vmm;
+  } catch (error) {
+    // A damaged record names no process; the argument finds it.
+    if (error instanceof VmRunnerError && error.code === 'store-damaged') return undefined;
+    throw error;
+  }
+}

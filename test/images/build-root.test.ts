@@ -1,0 +1,50 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { buildDebianRoot, type BuildContext } from '../../src/images/build-root.js';
+import { DEFAULT_RECIPE } from '../../src/images/recipe.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { recordingLog, rejection, writeProgram } from './support.js';
+
+/** Stand-ins for all tools; mmdebstrap answers its probes and then does what the test says. */
+async function build(mmdebstrap: string): Promise<{ building: Promise<unknown>; directory: string; lines: string[] }> {
+  const root = await temporaryDirectory();
+  const [tools, directory] = [path.join(root, 'bin'), path.join(root, 'build')];
+  await mkdir(tools);
+  await mkdir(directory);
+  for (const name of ['mmtarfilter', 'tar', 'fakeroot', 'mke2fs', 'apt-config']) await writeProgram(tools, name, '');
+  const probes = `if (process.argv[2] === '--version' || process.argv[2] === '--unshare-helper') process.exit(0);`;
+  await writeProgram(tools, 'mmdebstrap', `${probes}\n${mmdebstrap}`);
+  const log = recordingLog();
+  const host = { platform: 'linux', architecture: 'x64', uid: 1000, osRelease: 'ID=debian\n' };
+  const context: BuildContext = { host, searchPath: tools, log, signal: new AbortController().signal };
+  return { building: buildDebianRoot(DEFAULT_RECIPE, directory, context), directory, lines: log.lines };
+}
+
+describe('buildDebianRoot', () => {
+  it('says that the disk is full when a tool of the build does', async () => {
+    const { building } = await build(`
+      console.error('dpkg: error: failed to write (No space left on device)');
+      for (let i = 0; i < 50; i += 1) console.error('I: cleaning up');
+      process.exit(1);`);
+    const error = await rejection(building);
+    expect(error.code).toBe('disk-full');
+    expect(error.detail).toBe('dpkg: error: failed to write (No space left on device)');
+    expect(error.reason).toBe('no space left on the disk to build the default image');
+  });
+
+  it('shows the last lines of a build that failed for another reason', async () => {
+    const { building, lines, directory } = await build(`
+      console.error('I: running apt-get update...');
+      console.error('E: Temporary failure resolving the mirror');
+      process.exit(7);`);
+    const error = await rejection(building);
+    expect(error.code).toBe('image-build-failed');
+    expect(error.reason).toBe('cannot build the default image: mmdebstrap ended with exit code 7');
+    expect(error.detail).toContain('E: Temporary failure resolving the mirror');
+    expect(lines).toContain('progress: reading the package lists');
+    expect(await readdir(directory)).toEqual([]);
+  });
+});
