@@ -4,5 +4,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup-host.sh
-node dist/cli/index.js run --script examples/hello.sh --get '/root/out/**:./build/example'
+dist/cli/index.js run --script examples/hello.sh --get '/root/out/**:./build/example'
 echo "artifact: build/example/machine.txt" >&2

@@ -14,7 +14,7 @@ export function renderOverview(commands: readonly Command[], version: string): s
     ...commands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
     '',
     'Each command explains itself with --help. The store is in VM_RUNNER_HOME, else in /var/lib/vm-runner for root, else in',
-    'the XDG data directory.',
+    'the XDG data directory. VM_RUNNER_QEMU names another QEMU than qemu-system-x86_64.',
     '',
     'Exit codes of run and exec: that of the program in the guest; 128+n when signal n ended it; 124 when its time was over;',
     '126 and 127 when it could not be run or was not found; 130, 143, 129 after Ctrl-C, SIGTERM, SIGHUP; 125 for everything else.',

@@ -10,7 +10,12 @@ export const DEFAULT_PROVIDER = 'qemu';
 /** Opens this host for a command. */
 export function openCliHost(world: World, provider = DEFAULT_PROVIDER): Promise<Host> {
   const { agentDirectory } = world.installation;
-  return openHost({ home: storeHome(world.env, world.uid), provider, agentDirectory });
+  return openHost({
+    home: storeHome(world.env, world.uid),
+    provider,
+    agentDirectory,
+    qemuBinary: world.env['VM_RUNNER_QEMU'],
+  });
 }
 
 /** @throws no-such-vm */

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
 import { VmRunnerError } from '../core/errors.js';
 import { findInstallation } from '../process/installation.js';
 import { main } from './main.js';

@@ -59,9 +59,31 @@ export function callDownload<I extends DescMessage, O extends DescMessage>(
   client: Client,
   method: DescMethod & { readonly input: I; readonly output: O },
   request: MessageInitShape<I>,
-): ClientReadableStream<MessageShape<O>> {
+): { readonly messages: AsyncIterable<MessageShape<O>>; readonly cancel: () => void } {
   const { path, serialize, deserialize } = grpcMethod(method);
-  return client.makeServerStreamRequest(path, serialize, deserialize, create(method.input, request));
+  const call = client.makeServerStreamRequest(path, serialize, deserialize, create(method.input, request));
+  return { messages: messagesOf(call), cancel: () => call.cancel() };
+}
+
+/**
+ * The answers of a call, ending with its status: a failed one is thrown. grpc-js ends the stream first and tells the status
+ * after that, so that a plain iteration may take a failure for the end.
+ */
+export function messagesOf<M>(call: ClientReadableStream<M>): AsyncIterable<M> {
+  const failure = new Promise<Error | undefined>((resolve) => {
+    call.once('status', () => resolve(undefined));
+    call.on('error', resolve);
+  });
+  async function* messages(): AsyncGenerator<M> {
+    try {
+      for await (const message of call as AsyncIterable<M>) yield message;
+    } catch (error) {
+      throw (await failure) ?? error;
+    }
+    const error = await failure;
+    if (error !== undefined) throw error;
+  }
+  return messages();
 }
 
 /** A call with a stream of requests and one answer. */

@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 
 import { Client, credentials, type ChannelOptions } from '@grpc/grpc-js';
+import pRetry from 'p-retry';
 
-import { abortReason, delay } from '../core/deadline.js';
+import { abortReason } from '../core/deadline.js';
 import type { Endpoint } from '../core/endpoint.js';
-import type { VmRunnerError } from '../core/errors.js';
+import { VmRunnerError } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
 import { tryLock, type Lock } from '../store/lock.js';
 import { ResetCredentials } from './reset.js';
@@ -65,12 +66,24 @@ export async function dialAgent(endpoint: Endpoint, options: DialOptions): Promi
 /** Serial ports serve one client each: takes the first that nobody has, and waits while all are taken. */
 async function choosePort(endpoint: Endpoint, options: DialOptions): Promise<{ path: string; lock: Lock | undefined }> {
   if (endpoint.kind === 'unix') return { path: endpoint.path, lock: undefined };
-  for (;;) {
-    for (const path of endpoint.paths) {
+  const { paths } = endpoint;
+  const takeOne = async (): Promise<{ path: string; lock: Lock }> => {
+    for (const path of paths) {
       const lock = await tryLock(`${path}.lock`, options.processes);
       if (lock !== undefined) return { path, lock };
     }
-    await delay(50, options.signal);
+    throw new VmRunnerError('store-busy', `all ${paths.length} ports of the agent are taken`);
+  };
+  try {
+    return await pRetry(takeOne, {
+      retries: Infinity,
+      minTimeout: 20,
+      maxTimeout: 500,
+      signal: options.signal,
+      shouldRetry: ({ error }) => error instanceof VmRunnerError && error.code === 'store-busy',
+    });
+  } catch (error) {
+    throw options.signal.aborted ? abortReason(options.signal) : error;
   }
 }
 

@@ -6,7 +6,7 @@ import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
 import { abortReason } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
 import type { ExitStatus, Program } from '../core/job.js';
-import { callDuplex } from './call.js';
+import { callDuplex, messagesOf } from './call.js';
 import { AgentService, ExecRequestSchema, Root, type ExecResponse } from './gen/vmrunner/agent/v1/agent_pb.js';
 import { guestError } from './status.js';
 
@@ -53,8 +53,7 @@ export async function exec(client: Client, options: ExecOptions): Promise<ExitSt
   if (options.signal.aborted) throw abortReason(options.signal);
   const call = callDuplex(client, AgentService.method.exec);
   const ended = new AbortController();
-  // Read below by the iterator; without a listener an early failure would be an uncaught error.
-  call.on('error', () => undefined);
+  const messages = messagesOf(call);
   send(call, { case: 'start', value: startMessage(options) });
   options.terminal?.onResize((size) => {
     if (!ended.signal.aborted) send(call, { case: 'resize', value: size });
@@ -62,7 +61,8 @@ export async function exec(client: Client, options: ExecOptions): Promise<ExitSt
   const stopping = stopOnAbort(call, options, ended.signal);
   const feeding = feed(call, options.stdin, ended.signal);
   try {
-    const exit = await readToExit(call, options);
+    // Who takes the output may be stuck for ever; a cancel must get through all the same.
+    const exit = await Promise.race([readToExit(messages, options), gaveUp(stopping)]);
     if (options.signal.aborted) throw abortReason(options.signal);
     return exit;
   } catch (error) {
@@ -99,8 +99,8 @@ function send(call: ExecCall, request: MessageInitShape<typeof ExecRequestSchema
   return call.write(create(ExecRequestSchema, { request } as MessageInitShape<typeof ExecRequestSchema>));
 }
 
-async function readToExit(call: ExecCall, options: ExecOptions): Promise<ExitStatus> {
-  for await (const { response } of call as AsyncIterable<ExecResponse>) {
+async function readToExit(messages: AsyncIterable<ExecResponse>, options: ExecOptions): Promise<ExitStatus> {
+  for await (const { response } of messages) {
     switch (response.case) {
       case 'stdout':
         await options.onStdout(response.value);
@@ -134,17 +134,24 @@ async function feed(call: ExecCall, stdin: AsyncIterable<Uint8Array> | undefined
   send(call, { case: 'stdinEnd', value: {} });
 }
 
-async function stopOnAbort(call: ExecCall, options: ExecOptions, ended: AbortSignal): Promise<void> {
+/** Never settles unless the stream was given up. */
+async function gaveUp(stopping: Promise<'ended' | 'gave up'>): Promise<never> {
+  if ((await stopping) === 'ended') return new Promise<never>(() => undefined);
+  throw new VmRunnerError('cancelled', 'gave up waiting for the program to end');
+}
+
+async function stopOnAbort(call: ExecCall, options: ExecOptions, ended: AbortSignal): Promise<'ended' | 'gave up'> {
   const aborted = new Promise<boolean>((resolve) => {
     options.signal.addEventListener('abort', () => resolve(true), { once: true, signal: ended });
     ended.addEventListener('abort', () => resolve(false), { once: true });
   });
-  if (!(await aborted)) return;
+  if (!(await aborted)) return 'ended';
   send(call, { case: 'signal', value: { number: SIGTERM } });
-  if (await happens(ended, options.graceMs ?? DEFAULT_GRACE_MS)) return;
+  if (await happens(ended, options.graceMs ?? DEFAULT_GRACE_MS)) return 'ended';
   send(call, { case: 'signal', value: { number: SIGKILL } });
-  if (await happens(ended, KILLED_TIMEOUT_MS)) return;
+  if (await happens(ended, KILLED_TIMEOUT_MS)) return 'ended';
   call.cancel();
+  return 'gave up';
 }
 
 /** Whether the signal aborts within the time. */

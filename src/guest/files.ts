@@ -11,13 +11,7 @@ import { abortReason } from '../core/deadline.js';
 import { fileError, VmRunnerError } from '../core/errors.js';
 import { callDownload } from './call.js';
 import { Checksum } from './checksum.js';
-import {
-  AgentService,
-  PutFileRequestSchema,
-  Root,
-  type FileHeader,
-  type GetFileResponse,
-} from './gen/vmrunner/agent/v1/agent_pb.js';
+import { AgentService, PutFileRequestSchema, Root, type FileHeader } from './gen/vmrunner/agent/v1/agent_pb.js';
 import { guestError } from './status.js';
 import { checked, rechunk, upload } from './transfer.js';
 
@@ -72,12 +66,11 @@ export async function putFile(client: Client, source: string, target: string, op
 export async function getFile(client: Client, source: string, target: string, signal: AbortSignal): Promise<void> {
   const doing = `copy ${source} out of the guest`;
   const call = callDownload(client, AgentService.method.getFile, { root: Root.IMAGE, path: source });
-  const cancel = (): void => call.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
+  signal.addEventListener('abort', call.cancel, { once: true });
   const temporary = path.join(path.dirname(target), `.${randomBytes(6).toString('hex')}.tmp`);
   let header: FileHeader | undefined;
   const bytes = checked(
-    call as AsyncIterable<GetFileResponse>,
+    call.messages,
     ({ response }) => {
       switch (response.case) {
         case 'header':
@@ -106,7 +99,7 @@ export async function getFile(client: Client, source: string, target: string, si
     if (signal.aborted) throw abortReason(signal);
     throw error instanceof VmRunnerError ? error : fileError('write a file', target, error);
   } finally {
-    signal.removeEventListener('abort', cancel);
+    signal.removeEventListener('abort', call.cancel);
     call.cancel();
   }
 }

@@ -71,8 +71,11 @@ async function writeAll(bytes: AsyncIterable<Uint8Array>, entry: ReturnType<Pack
       if (entry.destroyed) return;
       if (!entry.write(chunk)) {
         await new Promise<void>((resolve) => {
-          entry.once('drain', resolve);
-          entry.once('close', resolve);
+          const done = (): void => {
+            entry.off('drain', done).off('close', done);
+            resolve();
+          };
+          entry.once('drain', done).once('close', done);
         });
       }
     }

@@ -6,7 +6,7 @@ import { VmRunnerError } from '../core/errors.js';
 import { callDownload } from './call.js';
 import { Checksum } from './checksum.js';
 import type { PutOptions } from './files.js';
-import { AgentService, PutTreeRequestSchema, Root, type GetTreeResponse } from './gen/vmrunner/agent/v1/agent_pb.js';
+import { AgentService, PutTreeRequestSchema, Root } from './gen/vmrunner/agent/v1/agent_pb.js';
 import { packTree } from './pack.js';
 import { guestError } from './status.js';
 import { checked, rechunk, upload } from './transfer.js';
@@ -57,10 +57,9 @@ export async function getTree(
     include: [...selection.include],
     exclude: [...selection.exclude],
   });
-  const cancel = (): void => call.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
+  signal.addEventListener('abort', call.cancel, { once: true });
   const archive = checked(
-    call as AsyncIterable<GetTreeResponse>,
+    call.messages,
     ({ response }) => {
       switch (response.case) {
         case 'data':
@@ -79,7 +78,7 @@ export async function getTree(
     if (signal.aborted) throw abortReason(signal);
     throw error instanceof VmRunnerError ? error : guestError(doing, error);
   } finally {
-    signal.removeEventListener('abort', cancel);
+    signal.removeEventListener('abort', call.cancel);
     call.cancel();
   }
 }

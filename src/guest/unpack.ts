@@ -115,8 +115,11 @@ async function feed(archive: AsyncIterable<Uint8Array>, tar: Extract): Promise<v
 /** There is room again, or nobody will ever want more. */
 function drained(tar: Extract): Promise<void> {
   return new Promise((resolve) => {
-    tar.once('drain', resolve);
-    tar.once('close', resolve);
+    const done = (): void => {
+      tar.off('drain', done).off('close', done);
+      resolve();
+    };
+    tar.once('drain', done).once('close', done);
   });
 }
 

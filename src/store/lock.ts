@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { link, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 
-import { delay } from '../core/deadline.js';
-import { fileError, systemCode } from '../core/errors.js';
+import pRetry from 'p-retry';
+
+import { abortReason } from '../core/deadline.js';
+import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import { parseProcessIdentity, type ProcessIdentity, type ProcessTable } from '../core/process-identity.js';
 
 export interface LockOptions {
@@ -17,15 +19,13 @@ export interface Lock {
   release(): Promise<void>;
 }
 
-const POLL_MS = 50;
-
 /**
  * Takes a lock that other processes see: a file that names its holder. Node has no flock, so a lock whose holder was
  * killed is broken by whoever comes next; one whose holder lives is waited for.
  */
 export async function acquireLock(path: string, options: LockOptions): Promise<Lock> {
   let told = false;
-  for (;;) {
+  const take = async (): Promise<Lock> => {
     const lock = await tryLock(path, options.processes);
     if (lock !== undefined) return lock;
     const holder = await readHolder(path);
@@ -33,7 +33,19 @@ export async function acquireLock(path: string, options: LockOptions): Promise<L
       told = true;
       options.onWait?.(holder);
     }
-    await delay(POLL_MS, options.signal);
+    throw new VmRunnerError('store-busy', 'lock is taken', { subject: path });
+  };
+  try {
+    return await pRetry(take, {
+      retries: Infinity,
+      minTimeout: 5,
+      maxTimeout: 200,
+      factor: 1.5,
+      signal: options.signal,
+      shouldRetry: ({ error }) => error instanceof VmRunnerError && error.code === 'store-busy',
+    });
+  } catch (error) {
+    throw options.signal?.aborted === true ? abortReason(options.signal) : error;
   }
 }
 

@@ -1,0 +1,223 @@
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
+
+import { startVmRunner, vmRunner, type CommandOptions, type CommandResult } from '../support/command-line.js';
+import { homeWithImages, qemuProcesses } from '../support/e2e.js';
+
+async function command(): Promise<{
+  directory: string;
+  options: CommandOptions;
+  run: (...args: readonly string[]) => Promise<CommandResult>;
+}> {
+  const { directory, home } = await homeWithImages(inject('sharedHome'));
+  const options = { home, cwd: directory };
+  return { directory, options, run: (...args) => vmRunner(['run', '-q', '--network', 'none', ...args], options) };
+}
+
+/** Nothing of a VM may be left: no process, no directory, no half-made thing. */
+async function expectNothingLeft(home: string): Promise<void> {
+  expect(await readdir(path.join(home, 'vms'))).toEqual([]);
+  expect(await readdir(path.join(home, 'tmp'))).toEqual([]);
+  expect(await readdir(path.join(home, 'locks'))).toEqual([]);
+  expect(qemuProcesses(home)).toEqual([]);
+}
+
+describe('vm-runner run in a real guest', () => {
+  it('carries exit code and streams through, and builds nothing the second time', async () => {
+    const { run, options } = await command();
+    const { exitCode, stdout, stderr } = await run('--', 'sh', '-c', 'uname -a; echo err >&2; exit 7');
+    expect({ exitCode, stdout }).toEqual({
+      exitCode: 7,
+      stdout: expect.stringMatching(/^Linux vm-[0-9a-f]{10} .* GNU\/Linux\n$/) as string,
+    });
+    expect(
+      stderr.split('\n').filter((line) => !line.startsWith('vm-runner: warning: no hardware acceleration')),
+    ).toEqual(['err', '']);
+    await expectNothingLeft(options.home);
+  });
+
+  it('brings a tree home bit for bit', async () => {
+    const { directory, options, run } = await command();
+    const at = (name: string): string => path.join(directory, name);
+    await mkdir(at('src/deep/.hidden'), { recursive: true });
+    await writeFile(at('src/deep/.hidden/data'), Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7) % 256)));
+    await writeFile(at('src/tool'), '#!/bin/sh\n', { mode: 0o755 });
+    await symlink('deep/.hidden/data', at('src/link'));
+    await writeFile(at('build.sh'), '#!/bin/bash\nset -eu\nmkdir -p /w/out\ncp -a /w/src/. /w/out\n');
+    const result = await run('--put', './src:/w/src', '--get', '/w/out/**:./home', '--script', 'build.sh');
+    expect(result).toMatchObject({ exitCode: 0, stdout: '' });
+    execFileSync('diff', ['-r', '--no-dereference', at('src'), at('home')]);
+    const listing = (name: string): string =>
+      execFileSync('find', ['.', '-printf', '%p %y %m %l\n'], { cwd: at(name), encoding: 'utf8' });
+    expect(listing('home').split('\n').sort()).toEqual(listing('src').split('\n').sort());
+    await expectNothingLeft(options.home);
+  });
+
+  it('works in a copy of the current directory', async () => {
+    const { directory, run } = await command();
+    await writeFile(path.join(directory, 'Makefile'), 'test:\n\t@echo in $$(pwd)\n');
+    expect(await run('--workspace', '--', 'make', '-s', 'test')).toMatchObject({
+      exitCode: 0,
+      stdout: `in ${directory}\n`,
+    });
+  });
+
+  it('gives the guest its name, the time, fresh randomness, and no network when there is none', async () => {
+    const { run } = await command();
+    const before = Date.now();
+    const { stdout } = await run(
+      '--name',
+      'box',
+      '--',
+      'sh',
+      '-c',
+      'hostname; date +%s; cat /etc/machine-id; ip -4 -br addr show scope global; getent hosts box | cut -d" " -f1',
+    );
+    const [hostname, seconds, machineId, ...rest] = stdout.trim().split('\n');
+    expect(hostname).toBe('box');
+    expect(Math.abs(Number(seconds) * 1000 - before)).toBeLessThan(120_000);
+    expect(machineId).toMatch(/^[0-9a-f]{32}$/);
+    expect(rest).toEqual([expect.stringMatching(/^127\.|^::1/)]);
+  });
+
+  it('gives the guest a network when it is asked for', async () => {
+    const { options } = await command();
+    const { stdout } = await vmRunner(
+      [
+        'run',
+        '-q',
+        '--network',
+        'open',
+        '--',
+        'sh',
+        '-c',
+        'ip -4 -br addr show scope global; ip route show default; cat /etc/resolv.conf',
+      ],
+      options,
+    );
+    expect(stdout).toMatch(/10\.0\.2\.15\/24/);
+    expect(stdout).toMatch(/default via 10\.0\.2\.2/);
+    expect(stdout).toMatch(/nameserver 10\.0\.2\.3/);
+  });
+
+  it('runs as another user', async () => {
+    const { run } = await command();
+    expect(
+      (await run('--user', 'nobody', '--workdir', '/tmp', '--', 'sh', '-c', 'id -un; pwd; touch here')).stdout,
+    ).toBe('nobody\n/tmp\n');
+  });
+
+  it('says what the guest could not run', async () => {
+    const { run, options } = await command();
+    expect(await run('--', 'no-such-program')).toMatchObject({ exitCode: 127, stdout: '' });
+    expect(await run('--', '/etc/passwd')).toMatchObject({ exitCode: 126, stdout: '' });
+    await expectNothingLeft(options.home);
+  });
+
+  it('says that the VM ended when the guest powers off under a job', async () => {
+    const { run, options } = await command();
+    const { exitCode, stderr } = await run('--', 'sh', '-c', 'echo o > /proc/sysrq-trigger; sleep 100');
+    expect(exitCode).toBe(125);
+    expect(stderr).toMatch(/^vm-runner: VM ended by itself: vm-/m);
+    await expectNothingLeft(options.home);
+  });
+
+  it('runs ten at once, each with its own exit code', async () => {
+    const { run, options } = await command();
+    const results = await Promise.all(
+      Array.from({ length: 10 }, (_, index) =>
+        run('--memory', '512M', '--boot-timeout', '280s', '--', 'sh', '-c', `exit ${index}`),
+      ),
+    );
+    expect(results.map((result) => result.exitCode)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect((await vmRunner(['ps', '-q'], options)).stdout).toBe('');
+    await expectNothingLeft(options.home);
+  });
+
+  it('destroys the VM on Ctrl-C', async () => {
+    const { options } = await command();
+    const running = startVmRunner(['run', '--network', 'none', '--', 'sh', '-c', 'echo up; exec sleep 1000'], options);
+    await running.said('up\n');
+    expect(qemuProcesses(options.home)).toHaveLength(1);
+    running.child.kill('SIGINT');
+    expect((await running.result).exitCode).toBe(130);
+    await expectNothingLeft(options.home);
+  });
+
+  it('is cleaned up after by gc when it was killed, and a kept VM stays', async () => {
+    const { options, run } = await command();
+    expect((await run('--keep', '--name', 'kept', '--memory', '512M', '--', 'true')).exitCode).toBe(0);
+    onTestFinished(() => vmRunner(['rm', '-f', 'kept'], options).then(() => undefined));
+    const running = startVmRunner(
+      ['run', '--network', 'none', '--memory', '512M', '--', 'sh', '-c', 'echo up; exec sleep 1000'],
+      options,
+    );
+    await running.said('up\n');
+    running.child.kill('SIGKILL');
+    await running.result;
+    expect(qemuProcesses(options.home)).toHaveLength(2);
+    expect((await vmRunner(['gc'], options)).stdout).toBe('removed 1 VMs and 0 half-made directories\n');
+    expect(await readdir(path.join(options.home, 'vms'))).toEqual(['kept']);
+    expect(await vmRunner(['exec', 'kept', 'echo', 'still here'], options)).toMatchObject({
+      exitCode: 0,
+      stdout: 'still here\n',
+    });
+    expect((await vmRunner(['logs', 'kept'], options)).stdout).toContain('ready');
+    expect((await vmRunner(['rm', 'kept'], options)).exitCode).toBe(0);
+    await expectNothingLeft(options.home);
+  });
+
+  it('shows the console when the guest does not boot in time', async () => {
+    const { run, options } = await command();
+    const { exitCode, stderr } = await run('--boot-timeout', '100ms', '--', 'true');
+    expect(exitCode).toBe(125);
+    expect(stderr).toMatch(/agent in the guest did not answer within 100 ms of boot: vm-/);
+    expect(stderr).toMatch(/The console of the VM/);
+    await expectNothingLeft(options.home);
+  });
+
+  it('says what is missing when there is no QEMU', async () => {
+    const { options } = await command();
+    const bin = path.join(options.cwd ?? '', 'bin');
+    await mkdir(bin);
+    await symlink(process.execPath, path.join(bin, 'node'));
+    await chmod(bin, 0o755);
+    const { exitCode, stderr } = await vmRunner(
+      ['run', '-q', '--network', 'none', '--provider', 'qemu', '--', 'true'],
+      {
+        ...options,
+        env: { VM_RUNNER_QEMU: path.join(bin, 'no-qemu') },
+      },
+    );
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 125,
+      stderr: `vm-runner: program not found on this host: ${path.join(bin, 'no-qemu')}. Install it with: apt-get install qemu-system-x86\n`,
+    });
+    await expectNothingLeft(options.home);
+  });
+
+  it('tells a report what happened when', async () => {
+    const { directory, run } = await command();
+    await run('--report', 'report.json', '--', 'true');
+    const report = JSON.parse(await readFile(path.join(directory, 'report.json'), 'utf8')) as {
+      timeline: { name: string }[];
+    };
+    expect(report.timeline.map((span) => span.name)).toEqual(
+      expect.arrayContaining([
+        'image',
+        'create',
+        'boot',
+        'boot: firmware',
+        'boot: kernel',
+        'boot: root',
+        'boot: ready',
+        'resume',
+        'run',
+        'cleanup',
+      ]),
+    );
+  });
+});

@@ -1,0 +1,24 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, symlink, copyFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { temporaryDirectory } from './temporary-directory.js';
+
+/** A store of its own that shares only what is built: the images, and what is known of acceleration. */
+export async function homeWithImages(sharedHome: string): Promise<{ directory: string; home: string }> {
+  const directory = await temporaryDirectory();
+  const home = path.join(directory, 'home');
+  await mkdir(home, { mode: 0o700 });
+  await symlink(path.join(sharedHome, 'images'), path.join(home, 'images'));
+  // Not there on a host without the device that would be tried.
+  await copyFile(path.join(sharedHome, 'acceleration.json'), path.join(home, 'acceleration.json')).catch(
+    () => undefined,
+  );
+  return { directory, home };
+}
+
+/** Command lines of QEMU processes that were started for this store. */
+export function qemuProcesses(home: string): string[] {
+  const all = execFileSync('ps', ['-eo', 'args', '-ww'], { encoding: 'utf8' }).split('\n');
+  return all.filter((line) => line.startsWith('qemu-system') && line.includes(`${home}/`));
+}
