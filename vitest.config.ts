@@ -23,6 +23,17 @@ export default defineConfig({
           hookTimeout: 600_000,
         },
       },
+      {
+        // By hand, with `npm run bench`: prints what it measured.
+        test: {
+          name: 'bench',
+          include: ['bench/**/*.bench.ts'],
+          globalSetup: ['test/support/shared-home.ts'],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
     ],
   },
 });

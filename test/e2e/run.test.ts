@@ -47,12 +47,12 @@ describe('vm-runner run in a real guest', () => {
     await writeFile(at('src/tool'), '#!/bin/sh\n', { mode: 0o755 });
     await symlink('deep/.hidden/data', at('src/link'));
     await writeFile(at('build.sh'), '#!/bin/bash\nset -eu\nmkdir -p /w/out\ncp -a /w/src/. /w/out\n');
-    const result = await run('--put', './src:/w/src', '--get', '/w/out/**:./home', '--script', 'build.sh');
+    const result = await run('--put', './src:/w/src', '--get', '/w/out/**:./back', '--script', 'build.sh');
     expect(result).toMatchObject({ exitCode: 0, stdout: '' });
-    execFileSync('diff', ['-r', '--no-dereference', at('src'), at('home')]);
+    execFileSync('diff', ['-r', '--no-dereference', at('src'), at('back')]);
     const listing = (name: string): string =>
       execFileSync('find', ['.', '-printf', '%p %y %m %l\n'], { cwd: at(name), encoding: 'utf8' });
-    expect(listing('home').split('\n').sort()).toEqual(listing('src').split('\n').sort());
+    expect(listing('back').split('\n').sort()).toEqual(listing('src').split('\n').sort());
     await expectNothingLeft(options.home);
   });
 
