@@ -1,0 +1,122 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { fileError, toVmRunnerError, type VmRunnerError } from '../core/errors.js';
+import { Timeline, type Log } from '../core/log.js';
+import { findInstallation } from '../process/installation.js';
+import { openHost } from '../providers/host.js';
+import type { Host } from '../providers/provider.js';
+import { cleanup } from '../stages/cleanup.js';
+import { randomVmName } from '../stages/name.js';
+import { storeHome } from '../store/home.js';
+import { untilCancelled } from './cancel.js';
+import { conclude, summarize, writeOutputs, type Ending } from './ending.js';
+import { parseInputs, type ActionInputs } from './inputs.js';
+import { runJob, type JobOutcome, type JobRequest } from './job.js';
+import { ActionLog } from './log.js';
+import { publishCli } from './publish-cli.js';
+import type { Runner } from './runner.js';
+import { saveJobState } from './state.js';
+import type { ActionWorld } from './world.js';
+
+export interface MainOptions {
+  readonly world: ActionWorld;
+  readonly runner: Runner;
+  /** Aborts when the step is cancelled. */
+  readonly signal: AbortSignal;
+  /** Makes sure that the host has what VMs need. */
+  readonly preparePackages: (isBuilt: boolean, log: Log) => Promise<void>;
+  readonly open?: typeof openHost;
+}
+
+const HOUR_MS = 3_600_000;
+/** GitHub ends jobs after this unless they say otherwise. */
+const LONGEST_JOB_MS = 6 * HOUR_MS;
+/** Of the 7.5 s that the runner gives: how long a cancelled job may take to let go of its VM before that is destroyed. */
+const LET_GO_MS = 2500;
+
+/** The main step. Everything that goes wrong is reported here; returns whether the step passed. */
+export async function main(options: MainOptions): Promise<boolean> {
+  const { world, runner, signal } = options;
+  const log = new ActionLog(runner);
+  const timeline = new Timeline();
+  let host: Host | undefined;
+  let job: JobRequest | undefined;
+  let outcome: JobOutcome | undefined;
+  let error: VmRunnerError | undefined;
+  try {
+    const inputs = parseInputs(world.inputs, world);
+    const opened = await openJob(options, inputs, log);
+    host = opened.host;
+    job = opened.job;
+    const context = { log, timeline, signal, stdout: world.stdout };
+    const work = async (): Promise<JobOutcome> => {
+      await preparePackages(options, opened.host, inputs, log);
+      return await runJob(opened.host, opened.job, context);
+    };
+    outcome = await untilCancelled(work(), signal, LET_GO_MS);
+    error = outcome.error;
+  } catch (thrown) {
+    error = toVmRunnerError(thrown);
+  }
+  // Post would do it too, but a killed runner never gets there.
+  if (signal.aborted && host !== undefined && job !== undefined) await destroyNow(host, job.prepare.name, log);
+  const ending: Ending = { job, outcome, error, spans: timeline.spans };
+  writeOutputs(runner, ending);
+  if (world.hasSummary) await summarize(runner, ending, log);
+  return conclude(runner, ending);
+}
+
+/** Says what is about to be made before it is, and opens the host. */
+async function openJob(
+  { world, runner, open = openHost }: MainOptions,
+  inputs: ActionInputs,
+  log: Log,
+): Promise<{ readonly host: Host; readonly job: JobRequest }> {
+  const installation = findInstallation(world.entry);
+  const home = storeHome(world.store, world.uid);
+  const name = randomVmName();
+  saveJobState(runner, { vmName: name, home, provider: inputs.provider });
+  const host = await open({ home, provider: inputs.provider, agentDirectory: installation.agentDirectory });
+  const directory = path.join(world.temporary, 'vm-runner', name);
+  await publishCli(world, runner, log, installation, { home, directory: path.join(directory, 'bin') });
+  const artifactsPath = inputs.artifactsPath ?? path.join(directory, 'artifacts');
+  if (inputs.artifacts.include.length > 0) await makeDirectory(artifactsPath);
+  const job: JobRequest = {
+    inputs,
+    artifactsPath,
+    directory,
+    prepare: {
+      vm: inputs.vm,
+      name,
+      owner: host.processes.identify(world.parentPid),
+      expiresAt: Date.now() + (inputs.timeoutMs ?? LONGEST_JOB_MS) + HOUR_MS,
+      bootTimeoutMs: inputs.bootTimeoutMs,
+      frontEnd: 'action',
+      job: world.job,
+    },
+  };
+  return { host, job };
+}
+
+async function preparePackages(options: MainOptions, host: Host, { vm }: ActionInputs, log: Log): Promise<void> {
+  if (!host.provider.bootsImages) return;
+  await options.preparePackages((await host.images.find(vm.image)) !== undefined, log);
+}
+
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true });
+  } catch (cause) {
+    throw fileError('make the directory for artifacts', directory, cause);
+  }
+}
+
+async function destroyNow(host: Host, name: string, log: Log): Promise<void> {
+  try {
+    await cleanup(host, name, { keepLogs: true });
+    log.info(`VM ${name} is destroyed.`);
+  } catch (error) {
+    log.warn(`${toVmRunnerError(error).message} The post step tries again.`);
+  }
+}

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+
+import { INPUT_NAMES, type RawInputs } from '../../src/action/input-table.js';
+import { parseInputs, type ActionInputs } from '../../src/action/inputs.js';
+import { VmRunnerError } from '../../src/core/errors.js';
+
+function parse(given: Partial<RawInputs>, variables: readonly string[] = []): ActionInputs {
+  const raw = { ...Object.fromEntries(INPUT_NAMES.map((name) => [name, ''])), ...given } as RawInputs;
+  return parseInputs(raw, { workspace: '/w', variables });
+}
+
+function refusal(given: Partial<RawInputs>, variables: readonly string[] = []): string {
+  try {
+    parse({ run: 'true', ...given }, variables);
+  } catch (error) {
+    if (error instanceof VmRunnerError && error.blame === 'user') return error.message;
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('parseInputs', () => {
+  it('takes empty inputs for their defaults', () => {
+    expect(parse({ run: 'make' })).toEqual({
+      vm: { image: 'default', cpus: undefined, memoryMiB: 2048, network: 'open' },
+      script: 'make\n',
+      shell: undefined,
+      env: {},
+      workspace: '/w',
+      artifacts: { include: [], exclude: [] },
+      artifactsPath: undefined,
+      bootTimeoutMs: 120_000,
+      timeoutMs: undefined,
+      provider: 'qemu',
+    });
+  });
+
+  it('reads all of them', () => {
+    const inputs = parse({
+      run: '  indented\n',
+      shell: 'sh',
+      env: 'A=1\r\n\nB= two = 2 ',
+      cpus: '4',
+      memory: '1.5G',
+      network: 'none',
+      workspace: 'False',
+      artifacts: 'out/**\n!out/tmp\n',
+      'artifacts-path': 'here/../home',
+      'boot-timeout': '2m',
+      timeout: '90',
+      provider: 'fake',
+    });
+    expect(inputs).toEqual({
+      vm: { image: 'default', cpus: 4, memoryMiB: 1536, network: 'none' },
+      script: '  indented\n',
+      shell: { words: ['sh', '-e', '{0}'] },
+      env: { A: '1', B: ' two = 2 ' },
+      workspace: undefined,
+      artifacts: { include: ['out/**'], exclude: ['out/tmp'] },
+      artifactsPath: '/w/home',
+      bootTimeoutMs: 120_000,
+      timeoutMs: 90_000,
+      provider: 'fake',
+    });
+  });
+
+  it.each<[Partial<RawInputs>, string]>([
+    [{ run: '\n' }, 'input is missing: run. Give the script that runs in the VM.'],
+    [{ image: 'alpine' }, 'no such image: image: alpine. Only the image "default" exists today: leave the input out.'],
+    [{ cpus: 'two' }, 'not a number of processors: cpus: two. Give a whole number from 1 to 64.'],
+    [{ memory: '2X' }, 'not a size: memory: 2X. Give a number of MiB, or one with K, M or G, such as 4G.'],
+    [{ memory: '64' }, 'too little memory for a VM: memory: 64. Give at least 128M.'],
+    [{ network: 'hosts' }, 'unknown value: network: hosts. Give none or open.'],
+    [{ workspace: 'copy' }, 'unknown value: workspace: copy. Give true or false.'],
+    [
+      { timeout: '0' },
+      'not a duration: timeout: 0. Give a number of seconds, or one with ms, s, m, h or d, such as 90s or 1h30m.',
+    ],
+    [
+      { 'boot-timeout': 'soon' },
+      'not a duration: boot-timeout: soon. Give a number of seconds, or one with ms, s, m, h or d, such as 90s or 1h30m.',
+    ],
+    [{ provider: 'tart' }, 'unknown value: provider: tart. Give qemu or fake.'],
+    [
+      { shell: 'zsh' },
+      'not a shell: shell: zsh. Give bash, sh, python3, or a command line with {0} for the path of the script, such as "perl {0}".',
+    ],
+    [{ artifacts: '../up' }, 'glob with "..": artifacts: ../up. Give the path without it.'],
+    [{ artifacts: '!a' }, 'nothing to bring home: artifacts: !a. Give at least one glob without "!".'],
+  ])('refuses %j in one sentence', (given, sentence) => {
+    expect(refusal(given)).toBe(sentence);
+  });
+
+  it('never tells the text of a line of env', () => {
+    const sentence = refusal({ env: 'GOOD=1\nhunter2\n2BAD=hunter3' });
+    expect(sentence).toContain('env, line 2');
+    expect(sentence).toContain('env, line 3');
+    expect(sentence).not.toContain('hunter');
+  });
+
+  it("finds misspelt inputs, and leaves variables alone that are the workflow's own", () => {
+    expect(refusal({}, ['INPUT_BOOT_TIMEOUT'])).toBe('no such input: boot_timeout. Did you mean "boot-timeout"?');
+    expect(refusal({}, ['INPUT_MEMROY'])).toBe('no such input: memroy. Did you mean "memory"?');
+    expect(refusal({}, ['INPUT_VERSION', 'INPUT_RUNS', 'INPUT_TAG', 'MEMROY', 'INPUT_RUN'])).toBe('accepted');
+  });
+});
