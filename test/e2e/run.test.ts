@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
@@ -101,6 +104,21 @@ describe('vm-runner run in a real guest', () => {
     expect(stdout).toMatch(/10\.0\.2\.15\/24/);
     expect(stdout).toMatch(/default via 10\.0\.2\.2/);
     expect(stdout).toMatch(/nameserver 10\.0\.2\.3/);
+  });
+
+  it('lets the guest reach this host with the network open, and nothing without', async () => {
+    const { options } = await command();
+    const server = createServer((_request, response) => response.end('from the host'));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const curl = (network: string): Promise<CommandResult> =>
+      vmRunner(
+        ['run', '-q', '--network', network, '--', 'curl', '-sS', '--max-time', '20', `http://10.0.2.2:${port}/`],
+        options,
+      );
+    expect(await curl('open')).toMatchObject({ exitCode: 0, stdout: 'from the host' });
+    expect(await curl('none')).toMatchObject({ exitCode: 7, stdout: '' });
   });
 
   it('runs as another user', async () => {
