@@ -5,7 +5,12 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
-const BUNDLES = { cli: 'cli/index.ts', gitlab: 'gitlab/index.ts', main: 'action/index.ts', post: 'action/post-index.ts' };
+const BUNDLES = {
+  cli: 'cli/index.ts',
+  gitlab: 'gitlab/index.ts',
+  main: 'action/index.ts',
+  post: 'action/post-index.ts',
+};
 
 const root = path.dirname(import.meta.dirname);
 

@@ -45,12 +45,24 @@ function has(program) {
 function vitest(project) {
   console.log(`\n=== tests: ${project}`);
   const report = path.join(root, 'build', `vitest-${project}.json`);
-  const { status } = run('vitest', ['run', '--project', project, '--reporter=verbose', '--reporter=json', `--outputFile.json=${report}`]);
+  const { status } = run('vitest', [
+    'run',
+    '--project',
+    project,
+    '--reporter=verbose',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]);
   if (!existsSync(report)) {
     add({ failed: 1 });
     return;
   }
-  const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'));
+  const {
+    numPassedTests: passed,
+    numFailedTests: failed,
+    numPendingTests: skipped,
+    numFailedTestSuites,
+  } = JSON.parse(readFileSync(report, 'utf8'));
   add({ passed, failed, skipped });
   // A file that cannot even be loaded has no tests that could fail.
   if (status !== 0 && failed === 0) add({ failed: Math.max(1, numFailedTestSuites) });
@@ -63,9 +75,15 @@ function rust() {
   }
   check('the agent: toolchain', 'rustup', 'toolchain', 'install', '--no-self-update');
   console.log('\n=== the agent: format, lints, generated code, tests');
-  const { status, stdout } = run('sh', ['scripts/check-agent.sh'], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8', maxBuffer: 64 * 2 ** 20 });
+  const { status, stdout } = run('sh', ['scripts/check-agent.sh'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+    maxBuffer: 64 * 2 ** 20,
+  });
   process.stdout.write(stdout);
-  for (const [, passed, failed, ignored] of stdout.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
+  for (const [, passed, failed, ignored] of stdout.matchAll(
+    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
+  )) {
     add({ passed: Number(passed), failed: Number(failed), skipped: Number(ignored) });
   }
   add(status === 0 ? { passed: 1 } : { failed: 1 });
@@ -85,16 +103,23 @@ function generated(withAgent) {
 
 function changes() {
   const paths = ['dist', 'src/guest/gen', 'guest-agent/src/gen'];
-  const { stdout } = run('git', ['status', '--porcelain', '--untracked-files=all', '--', ...paths], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
+  const { stdout } = run('git', ['status', '--porcelain', '--untracked-files=all', '--', ...paths], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  });
   // Files that were changed before the rebuild count by their content.
-  return stdout + run('git', ['diff', '--stat', '--', ...paths], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).stdout;
+  return (
+    stdout +
+    run('git', ['diff', '--stat', '--', ...paths], { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' }).stdout
+  );
 }
 
 const started = performance.now();
 mkdirSync(path.join(root, 'build'), { recursive: true });
 const setUp =
   check('host packages', 'sh', 'scripts/setup-host.sh') &&
-  (isCurrent(path.join(root, 'node_modules/.package-lock.json')) || check('npm packages', 'npm', 'ci', '--no-audit', '--no-fund'));
+  (isCurrent(path.join(root, 'node_modules/.package-lock.json')) ||
+    check('npm packages', 'npm', 'ci', '--no-audit', '--no-fund'));
 if (setUp) {
   check('proto lint', 'buf', 'lint');
   check('types', 'tsc', '--noEmit', '-p', '.');

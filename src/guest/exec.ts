@@ -53,7 +53,7 @@ export async function exec(client: Client, options: ExecOptions): Promise<ExitSt
   if (options.signal.aborted) throw abortReason(options.signal);
   const call = callDuplex(client, AgentService.method.exec);
   const ended = new AbortController();
-  const messages = messagesOf(call);
+  const messages: AsyncIterable<ExecResponse> = messagesOf<ExecResponse>(call);
   send(call, { case: 'start', value: startMessage(options) });
   options.terminal?.onResize((size) => {
     if (!ended.signal.aborted) send(call, { case: 'resize', value: size });

@@ -1,0 +1,162 @@
+//! What all sessions share: how this agent came up, what it runs, and how that ends.
+
+use crate::init;
+use crate::process::group::{Groups, Tree};
+use crate::process::reap::Reaper;
+use crate::process::script::ScriptFile;
+use crate::rpc::status::{Code, Status};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// Where PID 1 mounts the image's root.
+pub const IMAGE_ROOT: &str = "/image";
+
+/// Which part of the guest the agent is.
+pub enum Place {
+    /// A program among others, with the system's own root.
+    Service,
+    /// PID 1, with the image's root mounted below it.
+    Init(Boot),
+}
+
+/// What PID 1 did before it served anybody.
+pub struct Boot {
+    /// The image's root, or the sentence why there is none.
+    pub root: Result<PathBuf, String>,
+    /// Steps reached, with the milliseconds of uptime.
+    pub marks: RefCell<Vec<(&'static str, u64)>>,
+}
+
+/// A program that a client left behind.
+pub struct Ending {
+    pub tree: Tree,
+    grace: Duration,
+    /// Removed when the program is gone.
+    _script: Option<ScriptFile>,
+}
+
+pub struct Agent {
+    pub place: Place,
+    pub reaper: Reaper,
+    groups: RefCell<Groups>,
+    running: RefCell<HashMap<i32, Tree>>,
+    endings: mpsc::UnboundedSender<Ending>,
+    ended: Cell<Option<mpsc::UnboundedReceiver<Ending>>>,
+}
+
+impl Agent {
+    pub fn service() -> Rc<Self> {
+        Self::new(Place::Service)
+    }
+
+    pub fn new(place: Place) -> Rc<Self> {
+        let (endings, ended) = mpsc::unbounded_channel();
+        Rc::new(Self {
+            place,
+            reaper: Reaper::default(),
+            groups: RefCell::new(Groups::find()),
+            running: RefCell::default(),
+            endings,
+            ended: Cell::new(Some(ended)),
+        })
+    }
+
+    pub fn boot(&self) -> Option<&Boot> {
+        match &self.place {
+            Place::Service => None,
+            Place::Init(boot) => Some(boot),
+        }
+    }
+
+    /// Notes a step of the boot; a service has none.
+    pub fn mark(&self, name: &'static str) {
+        if let Some(boot) = self.boot() {
+            init::mark(&mut boot.marks.borrow_mut(), name);
+        }
+    }
+
+    /// The root that paths, programs and users are looked up in.
+    pub fn root(&self) -> Result<&Path, Status> {
+        match &self.place {
+            Place::Service => Ok(Path::new("/")),
+            Place::Init(Boot { root: Ok(root), .. }) => Ok(root),
+            Place::Init(Boot { root: Err(why), .. }) => {
+                Err(Status::new(Code::FailedPrecondition, "no-root", format!("no root is mounted: {why}")))
+            }
+        }
+    }
+
+    pub fn has_groups(&self) -> bool {
+        self.groups.borrow().available()
+    }
+
+    pub fn new_group(&self) -> Option<(PathBuf, OwnedFd)> {
+        self.groups.borrow_mut().make()
+    }
+
+    /// Notes a program that runs now; what is returned ends it.
+    pub fn began(&self, pid: i32, cgroup: Option<PathBuf>, grace: Duration, script: Option<ScriptFile>) -> Ending {
+        let tree = Tree { pid, cgroup };
+        self.running.borrow_mut().insert(pid, tree.clone());
+        Ending { tree, grace, _script: script }
+    }
+
+    /// The program is over.
+    pub fn forget(&self, tree: &Tree) {
+        self.running.borrow_mut().remove(&tree.pid);
+        self.groups.borrow_mut().give_back(tree);
+    }
+
+    /// Ends a tree in the background: whoever asks is being dropped and cannot wait.
+    pub fn end(&self, ending: Ending) {
+        if let Err(mpsc::error::SendError(ending)) = self.endings.send(ending) {
+            ending.tree.signal(libc::SIGKILL);
+        }
+    }
+
+    /// Ends what clients left behind, for ever.
+    pub async fn end_what_was_left(&self) {
+        let Some(mut ended) = self.ended.take() else { return };
+        let mut trees = JoinSet::new();
+        loop {
+            tokio::select! {
+                ending = ended.recv() => {
+                    let Some(ending) = ending else { return };
+                    trees.spawn_local(async move {
+                        ending.tree.end(ending.grace).await;
+                        ending.tree
+                    });
+                }
+                Some(tree) = trees.join_next() => {
+                    if let Ok(tree) = tree {
+                        self.forget(&tree);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends everything this agent runs, whatever grace its clients gave it.
+    pub async fn end_all(&self, bound: Duration) {
+        let deadline = Instant::now() + bound;
+        let all = || self.running.borrow().values().cloned().collect::<Vec<_>>();
+        for tree in all() {
+            tree.signal(libc::SIGTERM);
+        }
+        while !self.running.borrow().is_empty() && Instant::now() < deadline {
+            sleep(Duration::from_millis(10)).await;
+        }
+        for tree in all() {
+            tree.end(Duration::ZERO).await;
+            self.forget(&tree);
+        }
+        self.groups.borrow().remove();
+    }
+}

@@ -1,0 +1,90 @@
+//! The end of the guest: file systems made whole, then no power.
+
+use super::console;
+use crate::agent::IMAGE_ROOT;
+use std::ffi::CString;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long programs have between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(10);
+/// Writing back what is in memory may take that long before the power goes all the same.
+const SYNC_BOUND: Duration = Duration::from_secs(10);
+
+/// Ends every process, writes everything back, and turns the guest off.
+pub async fn end_guest() {
+    signal_all(libc::SIGTERM);
+    let deadline = Instant::now() + GRACE;
+    while others_run() && Instant::now() < deadline {
+        sleep(POLL).await;
+    }
+    signal_all(libc::SIGKILL);
+    let deadline = Instant::now() + GRACE;
+    while others_run() && Instant::now() < deadline {
+        sleep(POLL).await;
+    }
+    let syncing = sync_in_a_child();
+    let deadline = Instant::now() + SYNC_BOUND;
+    while is_alive(syncing) && Instant::now() < deadline {
+        sleep(POLL).await;
+    }
+    if is_alive(syncing) {
+        console::say("the disks were not written back in time");
+    }
+    off();
+}
+
+/// Turns the guest off. If the machine has no such switch it is restarted, which QEMU takes as the end with -no-reboot.
+pub fn off() {
+    console::say("power off");
+    // SAFETY: plain system calls.
+    unsafe {
+        libc::reboot(libc::RB_POWER_OFF);
+        libc::reboot(libc::RB_AUTOBOOT);
+    }
+}
+
+fn signal_all(number: i32) {
+    // SAFETY: plain system call; PID 1 itself is not meant by -1.
+    unsafe { libc::kill(-1, number) };
+}
+
+/// Whether any process but this one has memory of its own, which kernel threads do not.
+fn others_run() -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    entries.flatten().any(|entry| {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        pid.is_some_and(|pid| pid != 1)
+            && std::fs::read_to_string(entry.path().join("statm")).is_ok_and(|statm| !statm.starts_with("0 "))
+    })
+}
+
+/// Syncs where it cannot hold up the agent. Read-only at the end, so that the disk is clean.
+fn sync_in_a_child() -> i32 {
+    let Ok(root) = CString::new(IMAGE_ROOT) else { return -1 };
+    // SAFETY: one thread, and the child only makes system calls with a string that was made before.
+    match unsafe { libc::fork() } {
+        0 => {
+            // SAFETY: as above.
+            unsafe {
+                libc::sync();
+                libc::mount(
+                    std::ptr::null(),
+                    root.as_ptr(),
+                    std::ptr::null(),
+                    libc::MS_REMOUNT | libc::MS_RDONLY,
+                    std::ptr::null(),
+                );
+                libc::sync();
+                libc::_exit(0)
+            }
+        }
+        pid => pid,
+    }
+}
+
+fn is_alive(pid: i32) -> bool {
+    // SAFETY: plain system call that sends nothing.
+    pid > 0 && unsafe { libc::kill(pid, 0) } == 0
+}

@@ -1,0 +1,262 @@
+//! From a request to a running program: the one way for every service.
+
+use super::lookup;
+use super::pty::{self, Size};
+use super::reap::Ended;
+use super::refusal;
+use super::script::ScriptFile;
+use super::spawn::{self, Candidate, Failure, Spec};
+use super::user::{self, Account};
+use crate::agent::{Agent, Ending};
+use crate::nonblocking::NonBlocking;
+use crate::root;
+use crate::rpc::status::{Code, Status};
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+pub enum Program {
+    Argv(Vec<String>),
+    Script { content: Bytes, args: Vec<String> },
+}
+
+pub struct Request {
+    pub program: Program,
+    pub env: BTreeMap<String, String>,
+    pub clear_env: bool,
+    pub cwd: String,
+    pub user: String,
+    pub stdin: bool,
+    pub terminal: Option<(Size, String)>,
+    /// Without it all output goes to /dev/null.
+    pub output: bool,
+    pub grace: Duration,
+}
+
+/// Where a program's standard input is written.
+pub enum Input {
+    None,
+    Pipe(NonBlocking),
+    Terminal(Rc<NonBlocking>),
+}
+
+pub struct Running {
+    pub pid: i32,
+    pub end: oneshot::Receiver<Ended>,
+    pub input: Input,
+    pub stdout: Option<Rc<NonBlocking>>,
+    pub stderr: Option<Rc<NonBlocking>>,
+    pub terminal: Option<Rc<NonBlocking>>,
+    pub hold: Hold,
+}
+
+/// While this exists the program belongs to a call. Dropped before `let_go`, it ends the whole tree.
+pub struct Hold {
+    agent: Rc<Agent>,
+    ending: Option<Ending>,
+}
+
+impl Hold {
+    pub fn new(agent: &Rc<Agent>, ending: Ending) -> Self {
+        Self { agent: Rc::clone(agent), ending: Some(ending) }
+    }
+
+    pub fn signal(&self, number: i32) {
+        if let Some(ending) = &self.ending {
+            ending.tree.signal(number);
+        }
+    }
+
+    /// The program is over; what it left in the background goes on.
+    pub fn let_go(mut self) {
+        if let Some(ending) = self.ending.take() {
+            self.agent.forget(&ending.tree);
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            self.agent.end(ending);
+        }
+    }
+}
+
+pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Status> {
+    let root = agent.root()?;
+    let account = account(root, &request.user)?;
+    let env = environment(&request, account.as_ref());
+    let search = env.get("PATH").map_or(lookup::DEFAULT_PATH, String::as_str);
+    let (candidates, script) = candidates(root, &request.program, account.as_ref(), search)?;
+    let ends =
+        Ends::make(root, &request, account.as_ref()).map_err(|error| Status::from_io(&error, "the program's pipes"))?;
+    let (cgroup, procs) = agent.new_group().map_or((None, None), |(folder, procs)| (Some(folder), Some(procs)));
+    let spec = Spec {
+        candidates,
+        env: env.iter().map(|(key, value)| c_string(&format!("{key}={value}"), "bad-env")).collect::<Result<_, _>>()?,
+        root: (root != Path::new("/")).then(|| CString::new(root.as_os_str().as_encoded_bytes()).unwrap_or_default()),
+        directories: directories(&request.cwd, account.as_ref())?,
+        account,
+        stdio: ends.child,
+        terminal: request.terminal.is_some(),
+        cgroup: procs,
+    };
+    let (pid, report) = spawn::fork(spec).map_err(|error| Status::from_io(&error, "a new process"))?;
+    let end = agent.reaper.end_of(pid);
+    let hold = Hold::new(agent, agent.began(pid, cgroup, request.grace, script));
+    if let Some(failure) = read_report(report).await {
+        hold.let_go();
+        return Err(refusal::explain(&failure, &request));
+    }
+    let Parent { input, stdout, stderr, terminal } = ends.parent;
+    Ok(Running { pid, end, input, stdout, stderr, terminal, hold })
+}
+
+async fn read_report(report: OwnedFd) -> Option<Failure> {
+    let report = NonBlocking::readable(report).ok()?;
+    let mut bytes = BytesMut::new();
+    // The child writes less than a pipe takes in one piece, or closes the pipe by exec.
+    report.read(&mut bytes, 64).await.ok()?;
+    spawn::read_report(&bytes)
+}
+
+/// None when the agent is an ordinary user and stays one.
+fn account(root: &Path, wanted: &str) -> Result<Option<Account>, Status> {
+    let (passwd, group) = (root::read_text(root, "etc/passwd"), root::read_text(root, "etc/group"));
+    // SAFETY: plain system call.
+    let own = unsafe { libc::geteuid() };
+    let wanted = if own != 0 && wanted.is_empty() { own.to_string() } else { wanted.to_owned() };
+    let account = user::find(&wanted, &passwd, &group).map_err(|unknown| {
+        Status::new(
+            Code::FailedPrecondition,
+            "unknown-user",
+            format!("unknown {unknown}: not in the guest's /etc/passwd and /etc/group"),
+        )
+    })?;
+    if own != 0 && account.uid != own {
+        let message =
+            format!("not permitted: the agent runs as uid {own} and cannot start programs as {}", account.name);
+        return Err(Status::new(Code::PermissionDenied, "not-permitted", message));
+    }
+    Ok(Some(account))
+}
+
+fn environment(request: &Request, account: Option<&Account>) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    if !request.clear_env {
+        env.insert("PATH", lookup::DEFAULT_PATH.to_owned());
+        if let Some(account) = account {
+            env.insert("HOME", account.home.clone().unwrap_or_else(|| "/".to_owned()));
+            env.insert("USER", account.name.clone());
+            env.insert("LOGNAME", account.name.clone());
+            env.insert("SHELL", account.shell.clone());
+        }
+    }
+    if let Some((_, term)) = &request.terminal {
+        env.insert("TERM", if term.is_empty() { "xterm".to_owned() } else { term.clone() });
+    }
+    let own = env.into_iter().map(|(key, value)| (key.to_owned(), value));
+    own.chain(request.env.clone()).collect()
+}
+
+fn candidates(
+    root: &Path,
+    program: &Program,
+    account: Option<&Account>,
+    search: &str,
+) -> Result<(Vec<Candidate>, Option<ScriptFile>), Status> {
+    let strings =
+        |texts: &[String]| texts.iter().map(|text| c_string(text, "bad-argument")).collect::<Result<Vec<_>, _>>();
+    match program {
+        Program::Argv(values) => {
+            let program = values.first().filter(|program| !program.is_empty());
+            let program =
+                program.ok_or_else(|| Status::invalid("no-program", "no program: argv is empty; name one"))?;
+            let argv = strings(values)?;
+            Ok((vec![Candidate { paths: lookup::candidates(program, search), argv }], None))
+        }
+        Program::Script { content, args } => {
+            let file = ScriptFile::write(root, account, content);
+            let file = file.map_err(|error| Status::from_io(&error, "the script's file in the guest"))?;
+            Ok((file.candidates(content, &strings(args)?, search), Some(file)))
+        }
+    }
+}
+
+fn directories(cwd: &str, account: Option<&Account>) -> Result<Vec<CString>, Status> {
+    if cwd.is_empty() {
+        let home = account.and_then(|account| account.home.as_deref());
+        return home.into_iter().chain(["/"]).map(|directory| c_string(directory, "bad-cwd")).collect();
+    }
+    if !cwd.starts_with('/') {
+        return Err(Status::invalid("bad-cwd", format!("the working directory is not absolute: {cwd}")));
+    }
+    Ok(vec![c_string(cwd, "bad-cwd")?])
+}
+
+fn c_string(text: &str, reason: &'static str) -> Result<CString, Status> {
+    CString::new(text).map_err(|_| Status::invalid(reason, format!("a zero byte is in the text: {text:?}")))
+}
+
+/// The program's three descriptors and our ends of them.
+struct Ends {
+    child: [OwnedFd; 3],
+    parent: Parent,
+}
+
+struct Parent {
+    input: Input,
+    stdout: Option<Rc<NonBlocking>>,
+    stderr: Option<Rc<NonBlocking>>,
+    terminal: Option<Rc<NonBlocking>>,
+}
+
+impl Ends {
+    fn make(root: &Path, request: &Request, account: Option<&Account>) -> std::io::Result<Self> {
+        // A program may open /dev/stdout and /dev/tty anew, which only their owner may.
+        let own = |fd: &OwnedFd| {
+            if let Some(account) = account {
+                let _ = std::os::unix::fs::fchown(fd, Some(account.uid), None);
+            }
+        };
+        if let Some((size, _)) = request.terminal {
+            let (master, slave) = pty::open(root, size)?;
+            own(&slave);
+            let terminal = Rc::new(NonBlocking::both(master)?);
+            let parent = Parent {
+                input: Input::Terminal(Rc::clone(&terminal)),
+                stdout: Some(Rc::clone(&terminal)),
+                stderr: None,
+                terminal: Some(terminal),
+            };
+            return Ok(Self { child: [slave.try_clone()?, slave.try_clone()?, slave], parent });
+        }
+        let (stdin, input) = if request.stdin {
+            let (reading, writing) = spawn::pipe()?;
+            own(&reading);
+            (reading, Input::Pipe(NonBlocking::writable(writing)?))
+        } else {
+            (File::open("/dev/null")?.into(), Input::None)
+        };
+        let output = || -> std::io::Result<(Option<Rc<NonBlocking>>, OwnedFd)> {
+            if !request.output {
+                return Ok((None, File::options().write(true).open("/dev/null")?.into()));
+            }
+            let (reading, writing) = spawn::pipe()?;
+            own(&writing);
+            Ok((Some(Rc::new(NonBlocking::readable(reading)?)), writing))
+        };
+        let ((stdout, child_stdout), (stderr, child_stderr)) = (output()?, output()?);
+        Ok(Self {
+            child: [stdin, child_stdout, child_stderr],
+            parent: Parent { input, stdout, stderr, terminal: None },
+        })
+    }
+}

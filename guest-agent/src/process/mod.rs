@@ -1,0 +1,13 @@
+//! Programs: starting them as the right user in the right root, their bytes, their whole trees, and their end.
+
+pub mod group;
+pub mod launch;
+pub mod lookup;
+pub mod output;
+pub mod pty;
+pub mod pump;
+pub mod reap;
+mod refusal;
+pub mod script;
+pub mod spawn;
+pub mod user;

@@ -1,0 +1,206 @@
+//! Fork and exec. Everything is prepared before the fork: the child may only make system calls.
+
+use super::user::Account;
+use std::ffi::{CString, c_char};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// What to run, in order of preference: the first path that exists is taken.
+pub struct Candidate {
+    pub paths: Vec<CString>,
+    pub argv: Vec<CString>,
+}
+
+pub struct Spec {
+    pub candidates: Vec<Candidate>,
+    pub env: Vec<CString>,
+    pub root: Option<CString>,
+    /// The first one that exists is taken.
+    pub directories: Vec<CString>,
+    /// None: stays who the agent is.
+    pub account: Option<Account>,
+    /// Standard input, output and error.
+    pub stdio: [OwnedFd; 3],
+    /// Whether standard input is to be the controlling terminal.
+    pub terminal: bool,
+    /// The open cgroup.procs that the child writes itself into.
+    pub cgroup: Option<OwnedFd>,
+}
+
+/// Where a start failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    Setup,
+    Root,
+    User,
+    Directory,
+    Program,
+}
+
+pub struct Failure {
+    pub step: Step,
+    pub error: io::Error,
+}
+
+/// Forks. The returned pipe is closed without a byte when the program runs, or carries a report for `read_report`.
+pub fn fork(spec: Spec) -> io::Result<(i32, OwnedFd)> {
+    let (report, child_report) = pipe()?;
+    let prepared = Prepared::new(&spec);
+    // SAFETY: this process has one thread, so the child's memory is consistent; it only makes system calls until exec or
+    // _exit, and everything it reads lives in `spec` and `prepared`, which both outlive this call.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let (step, errno) = child(&spec, &prepared);
+            let [a, b, c, d] = errno.to_ne_bytes();
+            let bytes = [step as u8, a, b, c, d];
+            // SAFETY: `bytes` outlives the write, and _exit never returns.
+            unsafe {
+                libc::write(child_report.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
+                libc::_exit(127)
+            }
+        }
+        pid => Ok((pid, report)),
+    }
+}
+
+pub fn read_report(bytes: &[u8]) -> Option<Failure> {
+    let [step, errno @ ..] = bytes else { return None };
+    let step = [Step::Setup, Step::Root, Step::User, Step::Directory, Step::Program]
+        .into_iter()
+        .find(|known| *known as u8 == *step)
+        .unwrap_or(Step::Setup);
+    let errno = <[u8; 4]>::try_from(errno).map(i32::from_ne_bytes).unwrap_or(libc::EIO);
+    Some(Failure { step, error: io::Error::from_raw_os_error(errno) })
+}
+
+/// A pipe, closed on exec: reading end, writing end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends: [RawFd; 2] = [-1; 2];
+    // SAFETY: room for the two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let [reading, writing] = ends;
+    // SAFETY: both were just made and belong to nobody else.
+    Ok(unsafe { (OwnedFd::from_raw_fd(reading), OwnedFd::from_raw_fd(writing)) })
+}
+
+/// The null-terminated pointer arrays that execve wants.
+struct Prepared {
+    argvs: Vec<Vec<*const c_char>>,
+    env: Vec<*const c_char>,
+}
+
+impl Prepared {
+    fn new(spec: &Spec) -> Self {
+        Self {
+            argvs: spec.candidates.iter().map(|candidate| pointers(&candidate.argv)).collect(),
+            env: pointers(&spec.env),
+        }
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// One part of the way to the program; false leaves the reason in errno.
+type Action = fn(&Spec) -> bool;
+
+/// Runs in the child. Returns only when something failed.
+fn child(spec: &Spec, prepared: &Prepared) -> (Step, i32) {
+    let steps: [(Step, Action); 5] = [
+        (Step::Setup, become_leader),
+        (Step::Setup, take_stdio),
+        (Step::Root, enter_root),
+        (Step::User, become_user),
+        (Step::Directory, enter_directory),
+    ];
+    for (step, run) in steps {
+        if !run(spec) {
+            return (step, errno());
+        }
+    }
+    (Step::Program, execute(spec, prepared))
+}
+
+/// A session of its own, a clean signal state, and its place among the processes that end together.
+fn become_leader(spec: &Spec) -> bool {
+    // SAFETY: plain system calls; `mask` is initialised by sigemptyset before it is read; the strings are literals.
+    unsafe {
+        let mut mask = std::mem::zeroed();
+        libc::sigemptyset(&raw mut mask);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut());
+        // Past libc, which keeps some real-time signals from its callers; all zero is the default action.
+        let default = [0u64; 4];
+        for number in 1..65 {
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), 8);
+        }
+        libc::umask(0o022);
+        libc::setsid();
+        if let Some(cgroup) = &spec.cgroup {
+            libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1);
+        }
+        // The agent protects itself from the out-of-memory killer; what it starts must not inherit that.
+        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if score >= 0 {
+            libc::write(score, c"0".as_ptr().cast(), 1);
+            libc::close(score);
+        }
+    }
+    true
+}
+
+fn take_stdio(spec: &Spec) -> bool {
+    for (target, source) in (0..).zip(&spec.stdio) {
+        // SAFETY: plain system call. No source is below 3, because the agent keeps its own first three descriptors open.
+        if unsafe { libc::dup2(source.as_raw_fd(), target) } < 0 {
+            return false;
+        }
+    }
+    // SAFETY: plain system call on the terminal that was just made standard input.
+    !spec.terminal || unsafe { libc::ioctl(0, libc::TIOCSCTTY as _, 0) } == 0
+}
+
+fn enter_root(spec: &Spec) -> bool {
+    // SAFETY: null-terminated strings that outlive the calls.
+    spec.root.as_ref().is_none_or(|root| unsafe { libc::chroot(root.as_ptr()) == 0 && libc::chdir(c"/".as_ptr()) == 0 })
+}
+
+fn become_user(spec: &Spec) -> bool {
+    let Some(account) = &spec.account else { return true };
+    // SAFETY: plain system calls; the list of groups outlives its call.
+    unsafe {
+        libc::setgroups(account.groups.len() as _, account.groups.as_ptr()) == 0
+            && libc::setgid(account.gid) == 0
+            && libc::setuid(account.uid) == 0
+    }
+}
+
+fn enter_directory(spec: &Spec) -> bool {
+    // SAFETY: null-terminated strings that outlive the calls.
+    spec.directories.iter().any(|directory| unsafe { libc::chdir(directory.as_ptr()) } == 0)
+}
+
+/// Tries all paths as a shell would: what is not there is skipped, what may not be run is remembered.
+fn execute(spec: &Spec, prepared: &Prepared) -> i32 {
+    let mut failure = libc::ENOENT;
+    for (candidate, argv) in spec.candidates.iter().zip(&prepared.argvs) {
+        for path in &candidate.paths {
+            // SAFETY: the path and both null-terminated arrays outlive the call.
+            unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), prepared.env.as_ptr()) };
+            match errno() {
+                libc::ENOENT | libc::ENOTDIR => {}
+                libc::EACCES => failure = libc::EACCES,
+                other => return other,
+            }
+        }
+    }
+    failure
+}
+
+fn errno() -> i32 {
+    // SAFETY: the location of errno is always valid.
+    unsafe { *libc::__errno_location() }
+}

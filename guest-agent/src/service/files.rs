@@ -1,0 +1,137 @@
+//! The file methods: bytes between the client and a worker process, which does all that may block.
+
+use crate::agent::{Agent, Ending};
+use crate::nonblocking::NonBlocking;
+use crate::process::launch::Hold;
+use crate::process::reap::Ended;
+use crate::process::spawn::{self, Candidate, Spec};
+use crate::rpc::receiver::Receiver;
+use crate::rpc::sender::Sender;
+use crate::rpc::status::{Code, Status};
+use crate::worker;
+use bytes::{Bytes, BytesMut};
+use std::ffi::CString;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+const READ: usize = 64 << 10;
+/// A worker says one line; more is a broken one, and not kept.
+const LONGEST_LINE: usize = 8 << 10;
+/// A worker that lost its client has this long to remove what it made.
+const GRACE: Duration = Duration::from_secs(2);
+
+pub async fn answer(
+    agent: &Rc<Agent>,
+    method: &'static str,
+    requests: &mut Receiver,
+    responses: &mut Sender,
+) -> Result<(), Status> {
+    let root = agent.root()?.to_string_lossy().into_owned();
+    let mut worker =
+        Worker::start(agent, method, &root).map_err(|error| Status::from_io(&error, "a new file worker"))?;
+    let mut feeding = Feeding { input: worker.input.take(), open: true };
+    let mut sentence = BytesMut::new();
+    tokio::select! {
+        relayed = relay(&worker, responses, &mut sentence) => relayed?,
+        gone = feeding.run(requests) => return Err(gone),
+    }
+    let ended = (&mut worker.end).await;
+    worker.hold.let_go();
+    match ended {
+        Ok(Ended { code: 0, signal: 0 }) => Ok(()),
+        Ok(Ended { signal: 0, .. }) => Err(worker::parse_refusal(&String::from_utf8_lossy(&sentence))),
+        _ => Err(Status::new(Code::Internal, "worker-failed", "the file worker was killed; see the guest's console")),
+    }
+}
+
+struct Worker {
+    input: Option<NonBlocking>,
+    output: NonBlocking,
+    errors: NonBlocking,
+    end: oneshot::Receiver<Ended>,
+    hold: Hold,
+}
+
+impl Worker {
+    fn start(agent: &Rc<Agent>, method: &str, root: &str) -> io::Result<Self> {
+        let argv = ["vm-agent", "worker", method, root].map(CString::new).into_iter().collect::<Result<_, _>>()?;
+        let (stdin, input) = spawn::pipe()?;
+        let (output, stdout) = spawn::pipe()?;
+        let (errors, stderr) = spawn::pipe()?;
+        let (input, output, errors) =
+            (NonBlocking::writable(input)?, NonBlocking::readable(output)?, NonBlocking::readable(errors)?);
+        let spec = Spec {
+            // Still ourselves in the child, whatever became of the file.
+            candidates: vec![Candidate { paths: vec![c"/proc/self/exe".to_owned()], argv }],
+            env: Vec::new(),
+            root: None,
+            directories: vec![c"/".to_owned()],
+            account: None,
+            stdio: [stdin, stdout, stderr],
+            terminal: false,
+            cgroup: None,
+        };
+        // A start that fails shows as a worker that ended at once, so nobody has to wait for the report.
+        let (pid, _report) = spawn::fork(spec)?;
+        let end = agent.reaper.end_of(pid);
+        let ending: Ending = agent.began(pid, None, GRACE, None);
+        Ok(Self { input: Some(input), output, errors, end, hold: Hold::new(agent, ending) })
+    }
+}
+
+/// Passes the worker's answers on until it has closed both of its outputs.
+async fn relay(worker: &Worker, responses: &mut Sender, sentence: &mut BytesMut) -> Result<(), Status> {
+    let (mut answers, mut said) = (BytesMut::new(), BytesMut::new());
+    let (mut answering, mut saying) = (true, true);
+    while answering || saying {
+        tokio::select! {
+            () = responses.gone() => return Err(Status::gone()),
+            read = worker.output.read(&mut answers, READ), if answering => {
+                answering = read.is_ok_and(|count| count > 0);
+                responses.bytes(answers.split().freeze()).await?;
+            }
+            read = worker.errors.read(&mut said, READ), if saying => {
+                saying = read.is_ok_and(|count| count > 0);
+                let said = said.split();
+                let room = LONGEST_LINE.saturating_sub(sentence.len()).min(said.len());
+                sentence.extend_from_slice(said.get(..room).unwrap_or_default());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The client's bytes on their way to the worker.
+struct Feeding {
+    input: Option<NonBlocking>,
+    open: bool,
+}
+
+impl Feeding {
+    /// Returns only when the client is gone.
+    async fn run(&mut self, requests: &mut Receiver) -> Status {
+        while self.open {
+            match requests.next_bytes().await {
+                Ok(Some(data)) => {
+                    self.pass_on(&data).await;
+                    // Only now, so that a slow disk stops the client and not the agent's memory.
+                    requests.release(data.len());
+                }
+                Ok(None) => self.open = false,
+                Err(status) => return status,
+            }
+        }
+        self.input = None;
+        std::future::pending().await
+    }
+
+    async fn pass_on(&mut self, data: &Bytes) {
+        if let Some(input) = &self.input
+            && input.write_all(data).await.is_err()
+        {
+            self.input = None;
+        }
+    }
+}

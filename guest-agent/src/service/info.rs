@@ -1,0 +1,46 @@
+//! `Info`: who is there, and how it booted.
+
+use crate::agent::Agent;
+use crate::r#gen::agent::{BootMark, InfoRequest, InfoResponse};
+use crate::rpc::receiver::Receiver;
+use crate::rpc::sender::Sender;
+use crate::rpc::status::Status;
+use crate::system;
+use std::fs;
+
+/// Revision of the contract.
+const PROTOCOL: u32 = 1;
+
+pub async fn answer(agent: &Agent, requests: &mut Receiver, responses: &mut Sender) -> Result<(), Status> {
+    let InfoRequest {} = requests.only().await?;
+    let [kernel, hostname] = ["osrelease", "hostname"].map(|name| read(&format!("/proc/sys/kernel/{name}")));
+    let info = InfoResponse {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: PROTOCOL,
+        capabilities: capabilities(agent),
+        os: "linux".to_owned(),
+        arch: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }.to_owned(),
+        kernel,
+        hostname,
+        boot_id: read("/proc/sys/kernel/random/boot_id"),
+        uptime_ms: system::uptime_ms(),
+        memory_bytes: system::memory_bytes(),
+        boot_marks: agent
+            .boot()
+            .iter()
+            .flat_map(|boot| boot.marks.borrow().clone())
+            .map(|(name, uptime_ms)| BootMark { name: name.to_owned(), uptime_ms })
+            .collect(),
+    };
+    Ok(responses.message(&info).await?)
+}
+
+/// Optional parts that are served here: the guest's own life only by PID 1, whole trees in cgroups only where there are some.
+fn capabilities(agent: &Agent) -> Vec<String> {
+    let all = [("tart", true), ("cgroup", agent.has_groups()), ("init", agent.boot().is_some())];
+    all.into_iter().filter(|(_, served)| *served).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim_end().to_owned()
+}

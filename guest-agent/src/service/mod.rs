@@ -1,0 +1,44 @@
+//! The methods, one file a job.
+
+pub mod exec;
+pub mod files;
+pub mod info;
+pub mod resume;
+pub mod shutdown;
+pub mod tart;
+
+use crate::agent::Agent;
+use crate::rpc::receiver::Receiver;
+use crate::rpc::sender::Sender;
+use crate::rpc::status::{Code, Status};
+use std::rc::Rc;
+
+/// Answers one call from its first byte to its status.
+pub async fn answer(agent: &Rc<Agent>, path: &str, mut requests: Receiver, mut responses: Sender) {
+    let result = dispatch(agent, path, &mut requests, &mut responses).await;
+    responses.finish(&result.err().unwrap_or_else(Status::ok));
+}
+
+async fn dispatch(
+    agent: &Rc<Agent>,
+    path: &str,
+    requests: &mut Receiver,
+    responses: &mut Sender,
+) -> Result<(), Status> {
+    match path {
+        "/vmrunner.agent.v1.AgentService/Info" => info::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Exec" => exec::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/GetFile" => files::answer(agent, "get-file", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/PutFile" => files::answer(agent, "put-file", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/GetTree" => files::answer(agent, "get-tree", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/PutTree" => files::answer(agent, "put-tree", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Resume" => resume::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Shutdown" => shutdown::answer(agent, requests, responses).await,
+        "/Agent/Exec" => tart::exec(agent, requests, responses).await,
+        "/Agent/ResolveIP" => tart::resolve_ip(requests, responses).await,
+        _ => {
+            let message = format!("unknown method: {path}; the agent may be older than the client");
+            Err(Status::new(Code::Unimplemented, "unknown-method", message))
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Numbers that the kernel keeps.
+
+/// Milliseconds since the kernel started, suspension included.
+pub fn uptime_ms() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, which outlives it.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) };
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+pub fn memory_bytes() -> u64 {
+    // SAFETY: all zero is a valid sysinfo, and the call writes one, which outlives it.
+    let info = unsafe {
+        let mut info: libc::sysinfo = std::mem::zeroed();
+        libc::sysinfo(&raw mut info);
+        info
+    };
+    info.totalram.saturating_mul(info.mem_unit.into())
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: plain system call.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// The first address of this system that others could reach.
+pub fn global_ipv4() -> Option<std::net::Ipv4Addr> {
+    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: the call writes one pointer, to a list that stays valid until it is freed below.
+    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
+        return None;
+    }
+    let mut found = None;
+    let mut next = first;
+    // SAFETY: `next` is null or points to an element of the list.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        next = entry.ifa_next;
+        // SAFETY: the address is null or points to a sockaddr.
+        let Some(address) = (unsafe { entry.ifa_addr.as_ref() }) else { continue };
+        if i32::from(address.sa_family) != libc::AF_INET {
+            continue;
+        }
+        // SAFETY: an address of this family is a sockaddr_in.
+        let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in>() };
+        let ip = std::net::Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+        if !ip.is_loopback() && !ip.is_link_local() && !ip.is_unspecified() {
+            found = Some(ip);
+            break;
+        }
+    }
+    // SAFETY: the list came from getifaddrs and nothing points into it any more.
+    unsafe { libc::freeifaddrs(first) };
+    found
+}
+
+/// Sets the clock to the host's, unless it is near enough: a step is felt by every program, a small lead heals by itself.
+pub fn set_clock(unix_nanos: i64) -> std::io::Result<()> {
+    const BEHIND: i128 = 50_000_000;
+    const AHEAD: i128 = 5_000_000_000;
+    const SECOND: i64 = 1_000_000_000;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec, which outlives it.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
+    let lead = i128::from(now.tv_sec) * i128::from(SECOND) + i128::from(now.tv_nsec) - i128::from(unix_nanos);
+    if (-BEHIND..=AHEAD).contains(&lead) {
+        return Ok(());
+    }
+    let host = libc::timespec { tv_sec: unix_nanos.div_euclid(SECOND), tv_nsec: unix_nanos.rem_euclid(SECOND) };
+    // SAFETY: the call reads one timespec, which outlives it.
+    let result = unsafe { libc::clock_settime(libc::CLOCK_REALTIME, &raw const host) };
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
