@@ -1,8 +1,8 @@
 import path from 'node:path';
 
 import { combineInputErrors, VmRunnerError } from '../core/errors.js';
-import { DEFAULT_IMAGE, NETWORK_POLICIES, type VmRequest } from '../core/job.js';
-import { parseDuration, parseSize } from '../core/units.js';
+import { DEFAULT_IMAGE, type VmRequest } from '../core/job.js';
+import { CPUS, DURATION, MEMORY, NETWORK, readValue, type ValueKind } from '../core/values.js';
 import { parseArtifacts, type Artifacts } from './artifacts.js';
 import { parseEnv } from './env-input.js';
 import { INPUTS, type InputName, type RawInputs } from './input-table.js';
@@ -29,10 +29,6 @@ export interface ActionInputs {
 
 /** Providers that a workflow may name. */
 const PROVIDERS = ['qemu', 'fake'] as const;
-/** A Linux kernel with our initramfs does not come up in less. */
-const SMALLEST_MEMORY_MIB = 128;
-const MOST_CPUS = 64;
-const MIB = 2 ** 20;
 
 /**
  * Reads all inputs in one pass.
@@ -62,16 +58,16 @@ export function parseInputs(
   const image = check(() => parseImage(raw('image')));
   const shell = check(() => parseShell(raw('shell')));
   const env = parseEnv(given.env, mistakes);
-  const cpus = check(() => parseCpus(raw('cpus')));
-  const memoryMiB = check(() => parseMemory(raw('memory')));
-  const network = check(() => oneOf('network', raw('network'), NETWORK_POLICIES));
+  const cpus = check(() => (raw('cpus') === '' ? undefined : value(CPUS, 'cpus', raw('cpus'))));
+  const memoryMiB = check(() => value(MEMORY, 'memory', raw('memory')));
+  const network = check(() => value(NETWORK, 'network', raw('network')));
   const wantsWorkspace =
     check(() => oneOf('workspace', raw('workspace').toLowerCase(), ['true', 'false'] as const)) === 'true';
   const copied = check(() => (wantsWorkspace ? parseWorkspace(workspace) : undefined));
   const artifacts = parseArtifacts(raw('artifacts'), mistakes);
   const artifactsPath = check(() => hostPath('artifacts-path', raw('artifacts-path'), workspace));
-  const bootTimeoutMs = check(() => duration('boot-timeout', raw('boot-timeout')));
-  const timeoutMs = check(() => (raw('timeout') === '' ? undefined : duration('timeout', raw('timeout'))));
+  const bootTimeoutMs = check(() => value(DURATION, 'boot-timeout', raw('boot-timeout')));
+  const timeoutMs = check(() => (raw('timeout') === '' ? undefined : value(DURATION, 'timeout', raw('timeout'))));
   const provider = check(() => oneOf('provider', raw('provider'), PROVIDERS));
 
   const error = combineInputErrors(mistakes);
@@ -112,22 +108,6 @@ function parseImage(reference: string): string {
   });
 }
 
-function parseCpus(text: string): number | undefined {
-  if (text === '') return undefined;
-  const cpus = Number(text);
-  if (/^\d+$/.test(text) && cpus >= 1 && cpus <= MOST_CPUS) return cpus;
-  throw mistake('not a number of processors', 'cpus', text, `Give a whole number from 1 to ${MOST_CPUS}.`);
-}
-
-function parseMemory(text: string): number {
-  const bytes = parseSize(text);
-  if (bytes === undefined)
-    throw mistake('not a size', 'memory', text, 'Give a number of MiB, or one with K, M or G, such as 4G.');
-  const mib = Math.floor(bytes / MIB);
-  if (mib >= SMALLEST_MEMORY_MIB) return mib;
-  throw mistake('too little memory for a VM', 'memory', text, `Give at least ${SMALLEST_MEMORY_MIB}M.`);
-}
-
 function parseWorkspace(workspace: string | undefined): string {
   if (workspace !== undefined && path.isAbsolute(workspace)) return workspace;
   throw new VmRunnerError('invalid-input', 'the runner names no workspace to copy', {
@@ -143,15 +123,8 @@ function hostPath(name: InputName, text: string, workspace: string | undefined):
   throw mistake('relative path without a workspace', name, text, 'Give an absolute path.');
 }
 
-function duration(name: InputName, text: string): number {
-  const milliseconds = parseDuration(text);
-  if (milliseconds !== undefined && milliseconds > 0) return milliseconds;
-  throw mistake(
-    'not a duration',
-    name,
-    text,
-    'Give a number of seconds, or one with ms, s, m, h or d, such as 90s or 1h30m.',
-  );
+function value<T>(kind: ValueKind<T>, name: InputName, text: string): T {
+  return readValue(kind, text, `${name}: ${text}`);
 }
 
 function oneOf<T extends string>(name: InputName, text: string, allowed: readonly T[]): T {

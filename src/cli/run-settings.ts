@@ -9,13 +9,14 @@ import {
   type Program,
   type VmRequest,
 } from '../core/job.js';
+import { CPUS, DURATION, GUEST_PATH, MEMORY, NETWORK } from '../core/values.js';
 import { randomVmName } from '../stages/name.js';
 import { readEnvironment } from './environment.js';
 import type { Flag, ParsedFlags } from './flags.js';
 import { DEFAULT_PROVIDER } from './host.js';
 import type { StreamSettings } from './streams.js';
 import { readGet, readPut, type Get, type Put } from './transfers.js';
-import { Values } from './values.js';
+import { Values, VM_NAME } from './values.js';
 import type { World } from './world.js';
 
 /** Flags of what a program in the guest gets; `run` and `exec` share them. */
@@ -119,16 +120,16 @@ export async function readRunSettings(flags: ParsedFlags, world: World): Promise
     ...(await readProgramSettings(flags, world, mistakes)),
     vm: {
       image: flags.value('image') ?? DEFAULT_IMAGE,
-      cpus: values.cpus('cpus'),
-      memoryMiB: values.memory('memory') ?? DEFAULT_MEMORY_MIB,
-      network: values.network('network') ?? 'open',
+      cpus: values.read(CPUS, 'cpus'),
+      memoryMiB: values.read(MEMORY, 'memory') ?? DEFAULT_MEMORY_MIB,
+      network: values.read(NETWORK, 'network') ?? 'open',
     },
-    name: values.vmName('name') ?? randomVmName(),
+    name: values.read(VM_NAME, 'name') ?? randomVmName(),
     program: await readProgram(flags, world, mistakes),
     workspace: flags.has('workspace') ? world.cwd : undefined,
     puts: present(await Promise.all(flags.all('put').map((text) => readPut(text, world.cwd, mistakes)))),
     gets: present(flags.all('get').map((text) => readGet(text, world.cwd, mistakes))),
-    bootTimeoutMs: values.duration('boot-timeout') ?? DEFAULT_BOOT_TIMEOUT_MS,
+    bootTimeoutMs: values.read(DURATION, 'boot-timeout') ?? DEFAULT_BOOT_TIMEOUT_MS,
     keep: flags.has('keep'),
     report: flags.has('report') ? path.resolve(world.cwd, flags.value('report') ?? '') : undefined,
     provider: flags.value('provider') ?? DEFAULT_PROVIDER,
@@ -160,9 +161,9 @@ export async function readProgramSettings(
       world.env,
       mistakes,
     ),
-    workdir: values.guestPath('workdir'),
+    workdir: values.read(GUEST_PATH, 'workdir'),
     user: flags.value('user'),
-    timeoutMs: values.duration('timeout'),
+    timeoutMs: values.read(DURATION, 'timeout'),
     interactive: flags.has('interactive'),
     tty: flags.has('tty'),
   };

@@ -108,8 +108,8 @@ it('reports all mistakes in the inputs in one sentence each, and makes nothing',
     '- input is missing: run. Give the script that runs in the VM.',
     '- not an environment variable: env, line 1. Give one NAME=value a line; a name has letters, digits and _ and starts with no digit.',
     '- not a number of processors: cpus: 0. Give a whole number from 1 to 64.',
-    '- not a size: memory: lots. Give a number of MiB, or one with K, M or G, such as 4G.',
-    '- unknown value: network: maybe. Give none or open.',
+    '- not a memory size: memory: lots. Give MiB, or a number with K, M, G or T, of at least 128M, as in 2G.',
+    '- not a network policy: network: maybe. Give one of: none, open.',
   ]);
   expect(existsSync(runner.store)).toBe(false);
   await expectCleanEnd(runner);

@@ -68,17 +68,20 @@ describe('parseInputs', () => {
     [{ run: '\n' }, 'input is missing: run. Give the script that runs in the VM.'],
     [{ image: 'alpine' }, 'no such image: image: alpine. Only the image "default" exists today: leave the input out.'],
     [{ cpus: 'two' }, 'not a number of processors: cpus: two. Give a whole number from 1 to 64.'],
-    [{ memory: '2X' }, 'not a size: memory: 2X. Give a number of MiB, or one with K, M or G, such as 4G.'],
-    [{ memory: '64' }, 'too little memory for a VM: memory: 64. Give at least 128M.'],
-    [{ network: 'hosts' }, 'unknown value: network: hosts. Give none or open.'],
-    [{ workspace: 'copy' }, 'unknown value: workspace: copy. Give true or false.'],
     [
-      { timeout: '0' },
-      'not a duration: timeout: 0. Give a number of seconds, or one with ms, s, m, h or d, such as 90s or 1h30m.',
+      { memory: '2X' },
+      'not a memory size: memory: 2X. Give MiB, or a number with K, M, G or T, of at least 128M, as in 2G.',
     ],
     [
+      { memory: '64' },
+      'not a memory size: memory: 64. Give MiB, or a number with K, M, G or T, of at least 128M, as in 2G.',
+    ],
+    [{ network: 'hosts' }, 'not a network policy: network: hosts. Give one of: none, open.'],
+    [{ workspace: 'copy' }, 'unknown value: workspace: copy. Give true or false.'],
+    [{ timeout: '0' }, 'not a duration: timeout: 0. Give seconds, or a number with ms, s, m, h or d, as in 1h30m.'],
+    [
       { 'boot-timeout': 'soon' },
-      'not a duration: boot-timeout: soon. Give a number of seconds, or one with ms, s, m, h or d, such as 90s or 1h30m.',
+      'not a duration: boot-timeout: soon. Give seconds, or a number with ms, s, m, h or d, as in 1h30m.',
     ],
     [{ provider: 'tart' }, 'unknown value: provider: tart. Give qemu or fake.'],
     [

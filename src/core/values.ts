@@ -1,0 +1,68 @@
+import { VmRunnerError } from './errors.js';
+import { NETWORK_POLICIES, type NetworkPolicy } from './job.js';
+import { parseDuration, parseSize } from './units.js';
+
+/** How a setting is read from text, and what is said when it cannot be: the same for a flag, an input and an argument. */
+export interface ValueKind<T> {
+  readonly reason: string;
+  readonly hint: string;
+  /** `undefined` when the text is no such value. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+const MIB = 2 ** 20;
+/** A Linux kernel with our initramfs does not come up in less. */
+const LEAST_MEMORY_MIB = 128;
+const MOST_CPUS = 64;
+
+/** Number of virtual processors. */
+export const CPUS: ValueKind<number> = {
+  reason: 'not a number of processors',
+  hint: `Give a whole number from 1 to ${MOST_CPUS}.`,
+  parse: (text) => {
+    const cpus = Number(text);
+    return /^\d+$/.test(text) && cpus >= 1 && cpus <= MOST_CPUS ? cpus : undefined;
+  },
+};
+
+/** MiB. */
+export const MEMORY: ValueKind<number> = {
+  reason: 'not a memory size',
+  hint: `Give MiB, or a number with K, M, G or T, of at least ${LEAST_MEMORY_MIB}M, as in 2G.`,
+  parse: (text) => {
+    const bytes = parseSize(text);
+    return bytes !== undefined && bytes >= LEAST_MEMORY_MIB * MIB ? Math.round(bytes / MIB) : undefined;
+  },
+};
+
+/** Milliseconds, more than none. */
+export const DURATION: ValueKind<number> = {
+  reason: 'not a duration',
+  hint: 'Give seconds, or a number with ms, s, m, h or d, as in 1h30m.',
+  parse: (text) => {
+    const milliseconds = parseDuration(text);
+    return milliseconds !== undefined && milliseconds > 0 ? milliseconds : undefined;
+  },
+};
+
+export const NETWORK: ValueKind<NetworkPolicy> = {
+  reason: 'not a network policy',
+  hint: `Give one of: ${NETWORK_POLICIES.join(', ')}.`,
+  parse: (text) => NETWORK_POLICIES.find((policy) => policy === text),
+};
+
+export const GUEST_PATH: ValueKind<string> = {
+  reason: 'not an absolute path in the guest',
+  hint: 'Begin it with a slash.',
+  parse: (text) => (text.startsWith('/') ? text : undefined),
+};
+
+/**
+ * @param subject how the reader wrote it: `--cpus=none`
+ * @throws invalid-input
+ */
+export function readValue<T>(kind: ValueKind<T>, text: string, subject: string): T {
+  const value = kind.parse(text);
+  if (value !== undefined) return value;
+  throw new VmRunnerError('invalid-input', kind.reason, { subject, hint: kind.hint });
+}
