@@ -1,5 +1,5 @@
+import { writeThrough } from '../core/write-through.js';
 import type { ExecOptions, TerminalSize } from '../guest/exec.js';
-import { writeThrough } from './output.js';
 import type { World } from './world.js';
 
 export interface StreamSettings {

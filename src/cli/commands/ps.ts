@@ -2,7 +2,7 @@ import { formatDuration, formatSize } from '../../core/units.js';
 import { findOrphans } from '../../stages/reap.js';
 import { JSON_FLAG, type Command } from '../command.js';
 import { openCliHost } from '../host.js';
-import { renderTable } from '../output.js';
+import { renderTable } from '../table.js';
 
 export const ps: Command = {
   name: 'ps',

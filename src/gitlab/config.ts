@@ -1,0 +1,24 @@
+import { randomVmName } from '../stages/name.js';
+import { VM_VARIABLE } from './env.js';
+import type { Outcome } from './exit-code.js';
+import { parseGuestDirectories } from './settings.js';
+import type { World } from './world.js';
+
+/**
+ * config_exec: tells the Runner where the job's files go, and names the VM of this attempt.
+ *
+ * The name is random and travels in `job_env`, where a job's variables cannot reach it. `hostname` is left alone: the job log
+ * then says "Running on NAME OF THE VM via NAME OF THE HOST".
+ */
+export function configStage(args: readonly string[], world: World): Promise<Outcome> {
+  const { builds, cache } = parseGuestDirectories(args);
+  const answer = {
+    driver: { name: 'vm-runner', version: world.installation.version },
+    builds_dir: builds,
+    cache_dir: cache,
+    shell: 'bash',
+    job_env: { [VM_VARIABLE]: randomVmName() },
+  };
+  world.stdout.write(`${JSON.stringify(answer)}\n`);
+  return Promise.resolve({ kind: 'done' });
+}

@@ -1,0 +1,24 @@
+/** For operators who start a shim by hand. */
+export const HELP = `vm-runner driver of GitLab Runner's custom executor. The Runner starts it; the shims in executors/gitlab are:
+
+  config [--builds-dir DIR] [--cache-dir DIR]
+      Names a new VM and prints the settings of the job as JSON.
+      --builds-dir DIR     where builds are in the guest (default: /builds)
+      --cache-dir DIR      where local caches are in the guest (default: /cache)
+
+  prepare [--cpus N] [--memory SIZE] [--network POLICY] [--boot-timeout TIME] [--provider NAME]
+      Boots the VM.
+      --cpus N             virtual processors (default: 1 under software emulation, 2 with hardware acceleration)
+      --memory SIZE        MiB, or with K, M, G (default: 2G)
+      --network POLICY     none, or open: all that this host can reach, and this host itself (default: open)
+      --boot-timeout TIME  how long the guest may take to boot (default: 120s)
+      --provider NAME      qemu, or fake: no VM, the job runs on this host (default: qemu)
+
+  run SCRIPT STAGE
+      Runs a script of the Runner in the VM.
+
+  cleanup
+      Destroys the VM.
+
+Arguments stand in config.toml as config_args and prepare_args. See executors/gitlab/README.md.
+`;

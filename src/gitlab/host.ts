@@ -1,0 +1,11 @@
+import { openHost } from '../providers/host.js';
+import type { Host } from '../providers/provider.js';
+import { homeDirectory } from './env.js';
+import { DEFAULT_PROVIDER } from './settings.js';
+import type { World } from './world.js';
+
+/** Opens this host for a stage. Only prepare needs to name a provider: afterwards the VM's record does. */
+export function openDriverHost(world: World, provider = DEFAULT_PROVIDER): Promise<Host> {
+  const { agentDirectory } = world.installation;
+  return openHost({ home: homeDirectory(world), provider, agentDirectory, qemuBinary: world.env['VM_RUNNER_QEMU'] });
+}

@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+
+import { fileError, VmRunnerError } from '../core/errors.js';
+import { writeThrough } from '../core/write-through.js';
+import { withAgent } from '../stages/attach.js';
+import { run } from '../stages/run.js';
+import { noSuchVm } from '../store/vms.js';
+import { requireVmName } from './env.js';
+import type { Outcome } from './exit-code.js';
+import { openDriverHost } from './host.js';
+import type { World } from './world.js';
+
+/** Every script of the Runner changes to the directory that it wants. */
+const WORKING_DIRECTORY = '/';
+/** What a cancelled script has between SIGTERM and SIGKILL. graceful_kill_timeout of the Runner must be longer. */
+const GRACE_MS = 10_000;
+
+/**
+ * run_exec: runs one script of the Runner in the VM of the job.
+ *
+ * When the Runner cancels the call, the script's whole process tree in the guest is ended before the call returns, and the VM
+ * stays: after_script and the upload of artifacts come next.
+ */
+export async function runStage(args: readonly string[], world: World): Promise<Outcome> {
+  const script = parseRunArguments(args);
+  const name = requireVmName(world.env);
+  const content = await readScript(script);
+  const host = await openDriverHost(world);
+  const record = await host.store.vms.read(name);
+  if (record === undefined) throw noSuchVm(name);
+  const status = await withAgent(host, record, world.signal, (agent, signal) =>
+    run(agent, {
+      program: { kind: 'script', content, args: [] },
+      cwd: WORKING_DIRECTORY,
+      graceMs: GRACE_MS,
+      onStdout: (bytes) => writeThrough(world.stdout, bytes),
+      onStderr: (bytes) => writeThrough(world.stderr, bytes),
+      signal,
+    }),
+  );
+  return { kind: 'script-ended', status };
+}
+
+/** The path of the script; the stage's name behind it does not matter, so stages of newer Runners just run. */
+function parseRunArguments(args: readonly string[]): string {
+  const [script, stage, ...surplus] = args;
+  if (script !== undefined && stage !== undefined && surplus.length === 0) return script;
+  throw new VmRunnerError(
+    'invalid-input',
+    `run needs a script and the name of a stage, but got ${args.length} arguments`,
+    {
+      hint: 'The Runner adds both: leave run_args of [runners.custom] empty.',
+    },
+  );
+}
+
+async function readScript(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw fileError('read the script of the Runner', path, cause);
+  }
+}
