@@ -5,13 +5,14 @@ import path from 'node:path';
 
 import { inject, it } from 'vitest';
 
-import { Timeline, silentLog } from '../src/core/log.js';
+import { Timeline } from '../src/core/log.js';
 import { GuestAgent } from '../src/guest/agent.js';
 import { openHost } from '../src/providers/host.js';
 import { withAgent } from '../src/stages/attach.js';
 import { cleanup } from '../src/stages/cleanup.js';
 import { prepare } from '../src/stages/prepare.js';
 import { LinuxProcessTable } from '../src/process/table.js';
+import { keptLog } from '../test/support/fake-host.js';
 import { homeWithImages } from '../test/support/e2e.js';
 import { temporaryDirectory } from '../test/support/temporary-directory.js';
 
@@ -68,7 +69,7 @@ it(`exec true, ${ROUNDS} times`, async () => {
     frontEnd: 'bench',
     job: undefined,
   };
-  const record = await prepare(host, request, { log: silentLog, timeline: new Timeline(), signal });
+  const record = await prepare(host, request, { log: keptLog(), timeline: new Timeline(), signal });
   try {
     await withAgent(host, record, signal, async (agent) => {
       const memory = async (): Promise<string> => {

@@ -39,4 +39,7 @@ function bundle(name, entry) {
 
 run('buf', 'generate');
 for (const [name, entry] of Object.entries(BUNDLES)) bundle(name, entry);
-if (process.argv[2] !== 'bundles') run('sh', 'scripts/build-agent.sh');
+if (process.argv[2] !== 'bundles') {
+  run('sh', 'scripts/build-agent.sh');
+  run('node', 'scripts/agent-licenses.mjs');
+}

@@ -13,7 +13,7 @@ import { parseFlags } from './flags.js';
 import { renderHelp, renderOverview } from './help.js';
 import type { World } from './world.js';
 
-export const COMMANDS: readonly Command[] = [runCommand, ps, execCommand, cp, logs, rm, gc, doctor];
+const COMMANDS: readonly Command[] = [runCommand, ps, execCommand, cp, logs, rm, gc, doctor];
 
 /** Runs one command line and returns its exit code. */
 export async function main(args: readonly string[], world: World): Promise<number> {

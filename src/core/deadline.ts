@@ -7,7 +7,6 @@ import { VmRunnerError } from './errors.js';
 export class Deadline implements Disposable {
   /** Aborts when the time is over or the parent aborts; its reason is a {@link VmRunnerError}. */
   readonly signal: AbortSignal;
-  readonly #end: number;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #stopListening: () => void;
 
@@ -19,7 +18,6 @@ export class Deadline implements Disposable {
   constructor(milliseconds: number, expired: () => VmRunnerError, parent?: AbortSignal) {
     const controller = new AbortController();
     this.signal = controller.signal;
-    this.#end = performance.now() + milliseconds;
     if (Number.isFinite(milliseconds)) {
       // Timers hold 31 bits; a longer one would fire at once.
       this.#timer = setTimeout(() => controller.abort(expired()), Math.min(milliseconds, 2 ** 31 - 1));
@@ -28,11 +26,6 @@ export class Deadline implements Disposable {
     if (parent?.aborted === true) follow();
     parent?.addEventListener('abort', follow, { once: true });
     this.#stopListening = () => parent?.removeEventListener('abort', follow);
-  }
-
-  /** Milliseconds left, at least 0. */
-  get left(): number {
-    return Math.max(0, this.#end - performance.now());
   }
 
   /** Stops the clock; the signal will not abort any more. */

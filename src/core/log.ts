@@ -10,14 +10,6 @@ export interface Log {
   section<T>(title: string, work: () => Promise<T>): Promise<T>;
 }
 
-/** A log that drops everything. */
-export const silentLog: Log = {
-  info: () => undefined,
-  warn: () => undefined,
-  progress: () => undefined,
-  section: (_title, work) => work(),
-};
-
 /** One step of a job's way, in milliseconds since the job began. */
 export interface Span {
   readonly name: string;

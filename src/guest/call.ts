@@ -10,13 +10,13 @@ import {
 import type { Client, ClientDuplexStream, ClientReadableStream, ClientWritableStream } from '@grpc/grpc-js';
 
 /** One method of a protobuf-es service, as grpc-js wants it: a path and how to turn messages into bytes. */
-export interface Method<I extends DescMessage, O extends DescMessage> {
+interface Method<I extends DescMessage, O extends DescMessage> {
   readonly path: string;
   readonly serialize: (message: MessageShape<I>) => Buffer;
   readonly deserialize: (bytes: Buffer) => MessageShape<O>;
 }
 
-export function grpcMethod<I extends DescMessage, O extends DescMessage>(
+function grpcMethod<I extends DescMessage, O extends DescMessage>(
   method: DescMethod & { readonly input: I; readonly output: O },
 ): Method<I, O> {
   return {

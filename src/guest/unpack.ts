@@ -18,7 +18,7 @@ export interface Unpacked {
   readonly skippedLinks: readonly string[];
 }
 
-export const DEFAULT_UNPACK_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30 };
+const DEFAULT_UNPACK_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30 };
 
 type Entry = Extract extends AsyncIterable<infer E> ? E : never;
 

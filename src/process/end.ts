@@ -5,7 +5,7 @@ import { systemCode, VmRunnerError } from '../core/errors.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
 
 /** Sends a signal to exactly this process; false when it is gone. */
-export function signalProcess(processes: ProcessTable, identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+function signalProcess(processes: ProcessTable, identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   if (!processes.isAlive(identity)) return false;
   try {
     process.kill(identity.pid, signal);
