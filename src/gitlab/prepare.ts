@@ -8,6 +8,7 @@ import type { Outcome } from './exit-code.js';
 import { openDriverHost } from './host.js';
 import { readJobResponse, type JobResponse } from './job-response.js';
 import { driverLog } from './log.js';
+import { findRunner } from './owner.js';
 import { parsePrepareSettings, type PrepareSettings } from './settings.js';
 import type { World } from './world.js';
 
@@ -28,7 +29,7 @@ export async function prepareStage(args: readonly string[], world: World): Promi
   const request = {
     vm: { image, cpus, memoryMiB, network },
     name,
-    owner: host.processes.identify(world.parentPid),
+    owner: findRunner(host.processes, world.parentPid),
     expiresAt: Date.now() + job.timeoutMs + EXPIRY_MARGIN_MS,
     bootTimeoutMs,
     frontEnd: 'gitlab',

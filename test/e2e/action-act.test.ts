@@ -73,6 +73,10 @@ const kernelsIn = (result: ActResult): (string | undefined)[] =>
     result.printed.find((line) => line.startsWith(start))?.slice(start.length),
   );
 
+it.runIf(process.env['CI'] === 'true')('act is there, where nothing may be skipped', () => {
+  expect(act).toEqual({ path: expect.any(String) as string });
+});
+
 describe.skipIf('missing' in act).each(['fake', 'qemu'])('the action in act, with VMs by %s', (provider) => {
   const home = async (): Promise<string> =>
     provider === 'qemu' ? inject('sharedHome') : path.join(await temporaryDirectory(), 'store');
