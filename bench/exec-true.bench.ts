@@ -94,6 +94,6 @@ it(`exec true, ${ROUNDS} times`, async () => {
       );
     });
   } finally {
-    await cleanup(host, 'bench', { keepLogs: false });
+    await cleanup(host, 'bench', { keepLogs: false, log: keptLog() });
   }
 });

@@ -114,7 +114,7 @@ async function makeDirectory(directory: string): Promise<void> {
 
 async function destroyNow(host: Host, name: string, log: Log): Promise<void> {
   try {
-    await cleanup(host, name, { keepLogs: true });
+    await cleanup(host, name, { keepLogs: true, log });
     log.info(`VM ${name} is destroyed.`);
   } catch (error) {
     log.warn(`${toVmRunnerError(error).message} The post step tries again.`);

@@ -29,7 +29,7 @@ export async function post({ runner, entry, open = openHost }: PostOptions): Pro
   try {
     const { agentDirectory } = findInstallation(entry);
     const host = await open({ home: state.home, provider: state.provider, agentDirectory });
-    const { logs } = await cleanup(host, state.vmName, { keepLogs: !state.passed });
+    const { logs } = await cleanup(host, state.vmName, { keepLogs: !state.passed, log });
     log.info(`VM ${state.vmName} is destroyed.`);
     if (logs !== undefined) log.info(`Its logs are kept on this host in ${logs}`);
   } catch (error) {

@@ -17,7 +17,9 @@ export function renderOverview(commands: readonly Command[], version: string): s
     'the XDG data directory. VM_RUNNER_QEMU names another QEMU than qemu-system-x86_64.',
     '',
     'Exit codes of run and exec: that of the program in the guest; 128+n when signal n ended it; 124 when its time was over;',
-    '126 and 127 when it could not be run or was not found; 130, 143, 129 after Ctrl-C, SIGTERM, SIGHUP; 125 for everything else.',
+    '126 and 127 when it could not be run or was not found; 130, 143, 129 after Ctrl-C, SIGTERM, SIGHUP;',
+    '141 when nobody reads the output any more; 125 for all that is of vm-runner itself, usage included. doctor answers 1 when',
+    'there is a problem.',
     '',
   ].join('\n');
 }

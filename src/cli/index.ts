@@ -1,6 +1,7 @@
 #!/usr/bin/env -S node --
 import { VmRunnerError } from '../core/errors.js';
 import { findInstallation } from '../process/installation.js';
+import { OWN_FAILURE } from './exit-code.js';
 import { main } from './main.js';
 import { Interruption } from './world.js';
 
@@ -18,13 +19,18 @@ for (const [name, exitCode] of Object.entries(EXIT_CODES)) {
   });
 }
 // Whoever read our output has left (`| head`): end like a program that was told so by SIGPIPE.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  const exitCode = error.code === 'EPIPE' ? 141 : 125;
-  interrupted.abort(
-    new VmRunnerError('cancelled', 'nobody reads the output any more', {
-      cause: new Interruption(error.message, exitCode),
-    }),
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    const cause = new Interruption(error.message, error.code === 'EPIPE' ? 141 : OWN_FAILURE);
+    interrupted.abort(new VmRunnerError('cancelled', 'nobody reads the output any more', { cause }));
+  });
+}
+// Node would answer a defect with 1, which is for the guest's program to say.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(
+    `vm-runner: ${error.stack ?? error.message}\nThis is a defect of vm-runner: please report it.\n`,
   );
+  process.exit(OWN_FAILURE);
 });
 
 process.exitCode = await main(process.argv.slice(2), {

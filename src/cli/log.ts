@@ -1,4 +1,5 @@
 import type { Log } from '../core/log.js';
+import { printable } from '../core/printable.js';
 
 const PLAIN_PROGRESS_INTERVAL_MS = 5000;
 const PREFIX = 'vm-runner: ';
@@ -12,7 +13,7 @@ export function terminalLog(stderr: NodeJS.WriteStream, options: { readonly quie
   let progressShown = false;
   let lastProgress = -Infinity;
   const line = (text: string): void => {
-    stderr.write(`${progressShown ? CLEAR_LINE : ''}${PREFIX}${text}\n`);
+    stderr.write(`${progressShown ? CLEAR_LINE : ''}${PREFIX}${printable(text)}\n`);
     progressShown = false;
   };
   return {

@@ -1,4 +1,5 @@
 import { renderError, toVmRunnerError, VmRunnerError } from '../core/errors.js';
+import { printable } from '../core/printable.js';
 import { HELP_FLAG, type Command } from './command.js';
 import { cp } from './commands/cp.js';
 import { doctor } from './commands/doctor.js';
@@ -44,7 +45,7 @@ export async function main(args: readonly string[], world: World): Promise<numbe
     return await command.run(parseFlags(shape, rest), world);
   } catch (thrown) {
     const error = toVmRunnerError(thrown);
-    world.stderr.write(`vm-runner: ${renderError(error)}\n`);
+    world.stderr.write(`vm-runner: ${printable(renderError(error))}\n`);
     // A defect is only worth reporting with the place where it happened.
     if (error.blame === 'bug' && thrown instanceof Error) world.stderr.write(`${thrown.stack ?? ''}\n`);
     return exitCodeOf(error);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -143,9 +144,30 @@ export async function readRunSettings(flags: ParsedFlags, world: World): Promise
       }),
     );
   }
+  if (settings.user !== undefined && settings.workdir === undefined && settings.workspace === undefined) {
+    for (const path of [...settings.puts.map((put) => put.target), ...settings.gets.map((get) => get.glob)]) {
+      if (!path.startsWith('/')) mistakes.push(homeless(path));
+    }
+  }
+  if (settings.report !== undefined && !existsSync(path.dirname(settings.report))) {
+    mistakes.push(
+      new VmRunnerError('invalid-input', 'no such directory for the report', {
+        subject: settings.report,
+        hint: 'Make it first.',
+      }),
+    );
+  }
   const error = combineInputErrors(mistakes);
   if (error !== undefined) throw error;
   return settings;
+}
+
+/** Only the guest knows where a user's home is, and files are copied before anything runs there. */
+function homeless(path: string): VmRunnerError {
+  return new VmRunnerError('invalid-input', 'relative path in the guest with --user', {
+    subject: path,
+    hint: 'Begin it with a slash, or say where it starts with --workdir.',
+  });
 }
 
 export async function readProgramSettings(

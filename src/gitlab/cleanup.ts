@@ -24,7 +24,7 @@ export async function cleanupStage(args: readonly string[], world: World): Promi
   }
   const host = await openDriverHost(world);
   try {
-    const { logs } = await cleanup(host, name, { keepLogs: !claimsSuccess(world.env) });
+    const { logs } = await cleanup(host, name, { keepLogs: !claimsSuccess(world.env), log });
     log.info(`VM ${name} is gone${logs === undefined ? '' : `; its logs are kept in ${logs}`}`);
   } catch (thrown) {
     const error = toVmRunnerError(thrown);

@@ -36,6 +36,16 @@ export function parseExitCodes(env: Environment): ExitCodes {
   return { buildFailure, systemFailure, codeFile: nonEmpty(env['BUILD_EXIT_CODE_FILE']) };
 }
 
+/** The one code that must be known even when nothing else can be read. */
+export function systemFailureCode(env: Environment): number {
+  try {
+    return parseExitCodes(env).systemFailure;
+  } catch {
+    // What the Runner passes is wrong; main tells it, this is for defects.
+    return DEFAULT_EXIT_CODES.systemFailure;
+  }
+}
+
 /** The VM of this job; `undefined` when config never ran or returned nothing. @throws invalid-input when it is no name. */
 export function findVmName(env: Environment): string | undefined {
   const name = nonEmpty(env[VM_VARIABLE]);

@@ -1,6 +1,6 @@
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import { findInstallation } from '../process/installation.js';
-import { DEFAULT_EXIT_CODES } from './exit-code.js';
+import { systemFailureCode } from './env.js';
 import { main } from './main.js';
 
 // The entry of the bundle that the shims in executors/gitlab start: the only place of this front end that touches the process.
@@ -8,7 +8,7 @@ import { main } from './main.js';
 // Node ends with 1 after an error that nobody caught, which the Runner would take for the job's own failure.
 process.on('uncaughtException', (error) => {
   process.stderr.write(`ERROR: ${toVmRunnerError(error).message}\n${error.stack ?? ''}\n`);
-  process.exit(DEFAULT_EXIT_CODES.systemFailure);
+  process.exit(systemFailureCode(process.env));
 });
 
 const ended = new AbortController();

@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 
 import { renderError, type VmRunnerError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
+import { printable } from '../core/printable.js';
 
 const PROGRESS_INTERVAL_MS = 10_000;
 /** Clears the line, so that the marker itself is not seen (GitLab's documentation of custom collapsible sections). */
@@ -17,8 +18,8 @@ export function driverLog(stderr: Writable, info: Writable = stderr): Log {
   let lastProgress = performance.now();
   let sections = 0;
   return {
-    info: (text) => void info.write(`${text}\n`),
-    warn: (text) => void stderr.write(`WARNING: ${text}\n`),
+    info: (text) => void info.write(`${printable(text)}\n`),
+    warn: (text) => void stderr.write(`WARNING: ${printable(text)}\n`),
     progress: (text) => {
       if (performance.now() - lastProgress < PROGRESS_INTERVAL_MS) return;
       lastProgress = performance.now();
@@ -45,7 +46,7 @@ function unixSeconds(): number {
 export function reportError(stderr: Writable, error: VmRunnerError, thrown: unknown): void {
   // A cancel is no mistake of anybody's.
   const level = error.code === 'cancelled' ? '' : 'ERROR: ';
-  stderr.write(`${level}${renderError(error)}\n`);
+  stderr.write(`${level}${printable(renderError(error))}\n`);
   // A defect is only worth reporting with the place where it happened.
   if (error.blame === 'bug' && thrown instanceof Error) stderr.write(`${thrown.stack ?? ''}\n`);
 }

@@ -21,7 +21,6 @@ export interface Identity {
   /** 32 hex digits. */
   readonly machineId: string;
   /** `undefined`: none. */
-  /** `undefined`: no network. */
   readonly network: GuestNetwork | undefined;
 }
 

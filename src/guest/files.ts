@@ -69,6 +69,7 @@ export async function getFile(client: Client, source: string, target: string, si
   signal.addEventListener('abort', call.cancel, { once: true });
   const temporary = path.join(path.dirname(target), `.${randomBytes(6).toString('hex')}.tmp`);
   let header: FileHeader | undefined;
+  let received = 0n;
   const bytes = checked(
     call.messages,
     ({ response }) => {
@@ -77,6 +78,10 @@ export async function getFile(client: Client, source: string, target: string, si
           header = response.value;
           return undefined;
         case 'data':
+          received += BigInt(response.value.length);
+          if (header === undefined || received > header.size) {
+            throw new VmRunnerError('guest-untrusted-data', 'guest sent more than it announced', { subject: source });
+          }
           return { data: response.value };
         case 'trailer':
           return { trailer: response.value };

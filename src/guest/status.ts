@@ -1,6 +1,7 @@
 import { status, type ServiceError } from '@grpc/grpc-js';
 
 import { VmRunnerError, type ErrorCode } from '../core/errors.js';
+import { printable } from '../core/printable.js';
 
 /** The words of the trailer `vm-runner-reason` (proto: top of agent.proto) that have a code of their own. */
 const CODE_OF_REASON: Readonly<Record<string, ErrorCode>> = {
@@ -23,7 +24,7 @@ export function guestError(doing: string, cause: unknown): VmRunnerError {
     const text = cause instanceof Error ? cause.message : String(cause);
     return new VmRunnerError('agent-unreachable', `cannot ${doing}`, { hint: `The connection said: ${text}.`, cause });
   }
-  const text = printable(cause.details);
+  const text = oneLine(cause.details);
   const [reason] = cause.metadata.get('vm-runner-reason');
   const code = typeof reason === 'string' ? CODE_OF_REASON[reason] : undefined;
   if (code !== undefined) return new VmRunnerError(code, text, { cause });
@@ -55,9 +56,9 @@ function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && 'details' in error && 'metadata' in error;
 }
 
-/** Text from a guest may hold anything: kept to one line without control characters, and short. */
-function printable(text: string): string {
-  const line = text.replaceAll(/[\p{Cc}\p{Cf}]+/gu, ' ').trim();
+/** Text from a guest may hold anything: kept to one line, and short. */
+function oneLine(text: string): string {
+  const line = printable(text).replaceAll(/\s+/g, ' ').trim();
   return line.length > LONGEST_GUEST_TEXT ? `${line.slice(0, LONGEST_GUEST_TEXT)}…` : line;
 }
 

@@ -53,7 +53,8 @@ export async function unpackTree(
     for await (const entry of tar) {
       const { header } = entry;
       entries += 1;
-      bytes += header.size;
+      // What stands only in a header counts as well: it is kept until the end.
+      bytes += header.size + header.name.length + (header.linkname ?? '').length;
       if (entries > limits.entries) throw untrusted(`more than ${limits.entries} entries`, header.name);
       if (bytes > limits.bytes) throw untrusted(`more than ${limits.bytes} bytes`, header.name);
       const name = safeName(header.name);
@@ -65,6 +66,7 @@ export async function unpackTree(
           entry.resume();
           break;
         case 'symlink':
+          if (header.linkname.length > LONGEST_NAME) throw untrusted('a link to an endless name', name);
           if (staysInside(name, header.linkname)) links.push({ name, target: header.linkname });
           else skippedLinks.push(name);
           entry.resume();
@@ -132,10 +134,17 @@ function safeName(name: string): string {
   return parts.length === 0 ? '.' : parts.join('/');
 }
 
+/**
+ * Whether a link leads to a place below the directory, whatever other links are on its way: all its `..` stand at the front,
+ * where the parents of the link are real directories, and there are no more of them than it has parents.
+ */
 function staysInside(name: string, target: string): boolean {
   if (target === '' || target.startsWith('/') || target.includes('\0')) return false;
-  const resolved = path.posix.normalize(path.posix.join(path.posix.dirname(name), target));
-  return resolved !== '..' && !resolved.startsWith('../');
+  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
+  const climbs = parts.findIndex((part) => part !== '..');
+  const up = climbs === -1 ? parts.length : climbs;
+  const depth = name.split('/').length - 1;
+  return up <= depth && !parts.slice(up).includes('..');
 }
 
 /** Makes each directory of the way, and refuses one that is a link. */

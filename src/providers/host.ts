@@ -18,11 +18,11 @@ export interface OpenHostOptions {
 export async function openHost(options: OpenHostOptions): Promise<Host> {
   const processes = new LinuxProcessTable();
   const store = await openStore(options.home, processes);
-  const { images, providerNamed } = createProviders({
+  const { images, providers, providerNamed } = createProviders({
     store,
     processes,
     agentDirectory: options.agentDirectory,
     ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
   });
-  return { store, processes, images, provider: providerNamed(options.provider), providerNamed };
+  return { store, processes, images, provider: providerNamed(options.provider), providers, providerNamed };
 }

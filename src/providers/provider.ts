@@ -9,6 +9,8 @@ import type { Store } from '../store/store.js';
 
 export interface CreateRequest extends VmRequest {
   readonly name: string;
+  /** Random: tells this VM from another one that had its name before. */
+  readonly incarnation: string;
   /** The files of the image; `undefined` for providers that boot none. */
   readonly bootImage: BootImage | undefined;
   readonly owner: ProcessIdentity | undefined;
@@ -49,6 +51,8 @@ export interface Host {
   readonly images: ImageLibrary;
   /** What new VMs are made with. */
   readonly provider: Provider;
+  /** Every provider there is. */
+  readonly providers: readonly Provider[];
   /** The provider of that name, which a record carries. @throws invalid-input when there is none. */
   readonly providerNamed: (name: string) => Provider;
 }

@@ -19,6 +19,7 @@ export interface ProvidersOptions {
 
 export interface Providers {
   readonly images: ImageLibrary;
+  readonly providers: readonly Provider[];
   /** @throws invalid-input when there is none of that name. */
   readonly providerNamed: (name: string) => Provider;
 }
@@ -34,6 +35,7 @@ export function createProviders({ store, processes, agentDirectory, qemuBinary }
     new FakeProvider({ store, processes, agent: agentPath(agentDirectory, architecture) }),
   ];
   return {
+    providers,
     images: new DebianLibrary({ store: store.paths, processes, agentDirectory }),
     providerNamed: (name) => {
       const provider = providers.find((candidate) => candidate.name === name);

@@ -17,7 +17,7 @@ export function newRecord(
   made: Pick<VmRecord, 'provider' | 'endpoint' | 'cpus'>,
   now = Date.now(),
 ): VmRecord {
-  const { name, image, memoryMiB, network, owner, expiresAt, frontEnd, job } = request;
+  const { name, incarnation, image, memoryMiB, network, owner, expiresAt, frontEnd, job } = request;
   if (!isVmName(name)) {
     throw new VmRunnerError('invalid-input', 'not a name for a VM', {
       subject: name,
@@ -26,7 +26,7 @@ export function newRecord(
   }
   return {
     version: 1,
-    ...{ name, image, memoryMiB, network, owner, expiresAt, frontEnd, job },
+    ...{ name, incarnation, image, memoryMiB, network, owner, expiresAt, frontEnd, job },
     ...made,
     state: 'creating',
     createdAt: now,

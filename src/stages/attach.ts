@@ -2,12 +2,13 @@ import { abortReason, Deadline } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
 import { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
-import { readLastLines } from '../store/logs.js';
+import { boundConsole, readLastLines } from '../store/logs.js';
 import type { VmRecord } from '../store/record.js';
 
 /** How long a VM that is up may take to answer on a free port. */
 const ATTACH_TIMEOUT_MS = 30_000;
 const WATCH_INTERVAL_MS = 200;
+const CONSOLE_INTERVAL_MS = 5000;
 const CONSOLE_LINES = 20;
 
 /**
@@ -57,15 +58,20 @@ interface Watch extends Disposable {
   look(): void;
 }
 
-function watchVm(host: Pick<Host, 'processes'>, record: VmRecord): Watch {
+function watchVm(host: Pick<Host, 'store' | 'processes'>, record: VmRecord): Watch {
   const died = new AbortController();
   const look = (): void => {
     if (record.vmm === undefined || host.processes.isAlive(record.vmm)) return;
     died.abort(new VmRunnerError('vm-died', 'VM ended by itself', { subject: record.name }));
   };
-  const timer = setInterval(look, WATCH_INTERVAL_MS);
+  const console = host.store.vms.paths(record.name).console;
+  const bound = (): void => {
+    // A console that cannot be shortened is no reason to end the job; the next reaper tells it.
+    boundConsole(console).catch(() => undefined);
+  };
+  const timers = [setInterval(look, WATCH_INTERVAL_MS), setInterval(bound, CONSOLE_INTERVAL_MS)];
   look();
-  return { signal: died.signal, look, [Symbol.dispose]: () => clearInterval(timer) };
+  return { signal: died.signal, look, [Symbol.dispose]: () => timers.forEach((timer) => clearInterval(timer)) };
 }
 
 /** The same error with what the VM's console, or the program that runs it, said last. */

@@ -1,46 +1,46 @@
-import type { Host } from '../providers/provider.js';
+import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
+import type { Log } from '../core/log.js';
+import type { Host, Provider } from '../providers/provider.js';
 import { archiveLogs } from '../store/logs.js';
 
 export interface CleanupOptions {
   /** Whether the console and the log of the VM stay in the store, for a job that failed. */
   readonly keepLogs: boolean;
+  readonly log: Log;
 }
 
 /**
  * Destroys a VM and all that the store has of it. Needs only the name; a VM that is not there, or half made, or whose
- * record is damaged, is success. Everything is tried before the first error is thrown.
+ * record is damaged, is success. That its logs could not be kept is only a warning: the VM is what costs.
  *
  * @returns where the logs are, when they were kept
  */
 export async function cleanup(
   host: Host,
   name: string,
-  options: CleanupOptions,
+  { keepLogs, log }: CleanupOptions,
 ): Promise<{ readonly logs: string | undefined }> {
-  const failures: unknown[] = [];
-  const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await work();
-    } catch (error) {
-      failures.push(error);
-      return undefined;
-    }
-  };
-  const logs = options.keepLogs
-    ? await attempt(() => archiveLogs(host.store.paths, name, host.store.vms.paths(name)))
-    : undefined;
-  await attempt(async () => (await providerOf(host, name)).destroy(name));
-  if (failures.length > 0) throw failures[0];
+  const logs = keepLogs ? await keep(host, name, log) : undefined;
+  for (const provider of await providersOf(host, name)) await provider.destroy(name);
   return { logs };
 }
 
-/** A record that is gone or damaged names no provider: then the host's own must know what to do with the rest. */
-async function providerOf(host: Host, name: string): Promise<Host['provider']> {
+async function keep(host: Host, name: string, log: Log): Promise<string | undefined> {
+  try {
+    return await archiveLogs(host.store.paths, name, host.store.vms.paths(name));
+  } catch (error) {
+    log.warn(`the logs of VM ${name} are lost: ${toVmRunnerError(error).message}`);
+    return undefined;
+  }
+}
+
+/** A record that is gone or damaged names no provider; each of them knows how to find what it started. */
+async function providersOf(host: Host, name: string): Promise<readonly Provider[]> {
   try {
     const record = await host.store.vms.read(name);
-    return record === undefined ? host.provider : host.providerNamed(record.provider);
-  } catch {
-    // Damaged records are told by `ps` and `gc`; here the VM only has to go.
-    return host.provider;
+    return record === undefined ? host.providers : [host.providerNamed(record.provider)];
+  } catch (error) {
+    if (error instanceof VmRunnerError && error.code === 'store-damaged') return host.providers;
+    throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import { VmRunnerError } from '../core/errors.js';
+import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import { USER_NETWORK } from '../core/network.js';
@@ -38,16 +38,17 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   const { log, timeline, signal } = context;
   await reapOrphans(host, log);
   const { provider } = host;
+  const incarnation = randomBytes(16).toString('hex');
   const bootImage = provider.bootsImages
     ? await timeline.measure('image', () => host.images.resolve(request.vm.image, { log, signal }))
     : undefined;
   try {
-    const create = { ...request.vm, ...request, bootImage };
+    const create = { ...request.vm, ...request, bootImage, incarnation };
     const record = await timeline.measure('create', () => provider.create(create, context));
     await boot(host, record, request.bootTimeoutMs, context);
     return await host.store.vms.update(record.name, { state: 'ready' });
   } catch (error) {
-    await discard(host, request.name, error, log);
+    await discard(host, request.name, incarnation, log);
     throw error;
   }
 }
@@ -101,16 +102,17 @@ async function resume(agent: GuestAgent, record: VmRecord): Promise<void> {
   });
 }
 
-/** Takes away what a failed or cancelled preparation made. Its own failure must not hide the first one. */
-async function discard(host: Host, name: string, error: unknown, log: Log): Promise<void> {
-  // Somebody else's VM has that name: it is theirs.
-  if (error instanceof VmRunnerError && error.code === 'invalid-input') return;
+/**
+ * Takes away what a failed or cancelled preparation made: only what is its own, since it may have failed because somebody
+ * else's VM has the name, or before it came to that. Its own failure must not hide the first one.
+ */
+async function discard(host: Host, name: string, incarnation: string, log: Log): Promise<void> {
   try {
-    const { logs } = await cleanup(host, name, { keepLogs: true });
+    const record = await host.store.vms.read(name);
+    if (record?.incarnation !== incarnation) return;
+    const { logs } = await cleanup(host, name, { keepLogs: true, log });
     if (logs !== undefined) log.info(`Logs of the failed VM are kept in ${logs}`);
-  } catch (cleanupError) {
-    log.warn(
-      `cleaning up failed as well: ${cleanupError instanceof Error ? cleanupError.message : String(cleanupError)}`,
-    );
+  } catch (error) {
+    log.warn(`cleaning up failed as well: ${toVmRunnerError(error).message}`);
   }
 }

@@ -3,6 +3,8 @@ import { stat } from 'node:fs/promises';
 import { VmRunnerError, systemCode, toVmRunnerError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import type { Host } from '../providers/provider.js';
+import { acquireLock } from '../store/lock.js';
+import { boundConsole } from '../store/logs.js';
 import type { VmRecord } from '../store/record.js';
 import { removeAbandoned } from '../store/temporary.js';
 import { cleanup } from './cleanup.js';
@@ -23,22 +25,27 @@ export async function findOrphans(
   host: Pick<Host, 'store' | 'processes'>,
   now = Date.now(),
 ): Promise<readonly Orphan[]> {
-  const { records, damaged } = await host.store.vms.list();
   const orphans: Orphan[] = [];
-  for (const record of records) {
-    const reason = orphanReason(host, record, now);
-    if (reason !== undefined) orphans.push({ name: record.name, reason });
-  }
-  for (const { name } of damaged) orphans.push({ name, reason: 'record is damaged' });
-  const known = new Set([...records.map((record) => record.name), ...damaged.map((vm) => vm.name)]);
   for (const name of await host.store.vms.names()) {
-    if (!known.has(name) && (await ageOf(host, name, now)) > HALF_MADE_AGE_MS)
-      orphans.push({ name, reason: 'was never finished' });
+    const reason = await orphanReason(host, name, now);
+    if (reason !== undefined) orphans.push({ name, reason });
   }
   return orphans;
 }
 
-function orphanReason(host: Pick<Host, 'processes'>, record: VmRecord, now: number): OrphanReason | undefined {
+async function orphanReason(
+  host: Pick<Host, 'store' | 'processes'>,
+  name: string,
+  now: number,
+): Promise<OrphanReason | undefined> {
+  let record: VmRecord | undefined;
+  try {
+    record = await host.store.vms.read(name);
+  } catch (error) {
+    if (error instanceof VmRunnerError && error.code === 'store-damaged') return 'record is damaged';
+    throw error;
+  }
+  if (record === undefined) return (await ageOf(host, name, now)) > HALF_MADE_AGE_MS ? 'was never finished' : undefined;
   if (record.owner !== undefined && !host.processes.isAlive(record.owner)) return 'owner is gone';
   if (now > record.expiresAt) return 'time is over';
   // A VM without an owner that ended is only a directory; with an owner the owner tells its job first.
@@ -56,19 +63,45 @@ async function ageOf(host: Pick<Host, 'store'>, name: string, now: number): Prom
   }
 }
 
-/** Removes all orphans. One that cannot be removed is warned about and does not keep the others. */
+/**
+ * Removes all orphans, and shortens the consoles of the others. What cannot be done for one VM is warned about and does not
+ * keep the others.
+ */
 export async function reapOrphans(host: Host, log: Log): Promise<readonly Orphan[]> {
   const reaped: Orphan[] = [];
-  for (const orphan of await findOrphans(host)) {
+  for (const name of await host.store.vms.names()) {
     try {
-      await cleanup(host, orphan.name, { keepLogs: true });
-      reaped.push(orphan);
-      log.info(`removed VM ${orphan.name}: ${orphan.reason}`);
+      await boundConsole(host.store.vms.paths(name).console);
     } catch (error) {
-      log.warn(`cannot remove VM ${orphan.name}: ${toVmRunnerError(error).message}`);
+      log.warn(toVmRunnerError(error).message);
+    }
+  }
+  for (const { name } of await findOrphans(host)) {
+    try {
+      const reason = await reap(host, name, log);
+      if (reason === undefined) continue;
+      reaped.push({ name, reason });
+      log.info(`removed VM ${name}: ${reason}`);
+    } catch (error) {
+      log.warn(`cannot remove VM ${name}: ${toVmRunnerError(error).message}`);
     }
   }
   return reaped;
+}
+
+/**
+ * Destroys one orphan, if it still is one: since it was found, another process may have reaped it and made a new VM of that
+ * name. One reaper a name at a time, and it looks again.
+ */
+async function reap(host: Host, name: string, log: Log): Promise<OrphanReason | undefined> {
+  const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
+  try {
+    const reason = await orphanReason(host, name, Date.now());
+    if (reason !== undefined) await cleanup(host, name, { keepLogs: true, log });
+    return reason;
+  } finally {
+    await lock.release();
+  }
 }
 
 export interface Collected {
@@ -80,10 +113,5 @@ export interface Collected {
 /** Everything that `vm-runner gc` takes away. Safe at any time, also twice at once. */
 export async function collectGarbage(host: Host, log: Log): Promise<Collected> {
   const orphans = await reapOrphans(host, log);
-  try {
-    return { orphans, abandoned: await removeAbandoned(host.store.paths, host.processes) };
-  } catch (error) {
-    if (error instanceof VmRunnerError) throw error;
-    throw toVmRunnerError(error);
-  }
+  return { orphans, abandoned: await removeAbandoned(host.store.paths, host.processes) };
 }

@@ -83,18 +83,19 @@ async function breakLock(path: string, processes: ProcessTable): Promise<void> {
   if (!(await create(breaking, processes.self))) {
     const breaker = await readHolder(breaking);
     // Killed while breaking: the next round tries again without it.
-    if (breaker !== undefined && !processes.isAlive(breaker)) await moveAway(breaking);
+    if (breaker === undefined || !processes.isAlive(breaker)) await moveAway(breaking, processes);
     return;
   }
   try {
     const holder = await readHolder(path);
-    if (holder === undefined || !processes.isAlive(holder)) await moveAway(path);
+    if (holder === undefined || !processes.isAlive(holder)) await moveAway(path, processes);
   } finally {
     await removeFile(breaking);
   }
 }
 
-async function moveAway(path: string): Promise<void> {
+/** Moves a lock away whose holder is dead. Between the look and the move it may have become somebody's: then it goes back. */
+async function moveAway(path: string, processes: ProcessTable): Promise<void> {
   const aside = temporaryName(path);
   try {
     await rename(path, aside);
@@ -102,7 +103,18 @@ async function moveAway(path: string): Promise<void> {
     if (systemCode(cause) === 'ENOENT') return;
     throw fileError('break a lock', path, cause);
   }
+  const holder = await readHolder(aside);
+  if (holder !== undefined && processes.isAlive(holder)) await putBack(aside, path);
   await rm(aside, { force: true });
+}
+
+async function putBack(aside: string, path: string): Promise<void> {
+  try {
+    await link(aside, path);
+  } catch (cause) {
+    // Taken in that moment: two hold it now, which only three processes within microseconds can bring about.
+    if (systemCode(cause) !== 'EEXIST') throw fileError('put a lock back', path, cause);
+  }
 }
 
 /** Who has the lock; `undefined` when nobody has, or when what is there names nobody. */

@@ -1,12 +1,15 @@
-import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode } from '../core/errors.js';
+import { printable } from '../core/printable.js';
 import type { StorePaths, VmPaths } from './paths.js';
 import { writeWhole } from './whole-file.js';
 
 const KEPT_BYTES = 1024 * 1024;
 const KEPT_VMS = 50;
+/** A console that is longer was flooded: nobody reads it, and it would fill the disk of the host. */
+const MOST_CONSOLE_BYTES = 8 * 1024 * 1024;
 
 /** The last bytes of a file; an absent one is empty. */
 export async function readTail(file: string, bytes: number): Promise<string> {
@@ -29,12 +32,18 @@ export async function readTail(file: string, bytes: number): Promise<string> {
 
 /** The last lines of a file that a guest may have written: control characters are taken out. */
 export async function readLastLines(file: string, lines: number): Promise<string> {
-  const text = (await readTail(file, 16 * 1024)).replaceAll('\r', '');
-  // Colours and cursor movements of a boot loader would garble the reader's terminal.
-  const plain = text
-    .replaceAll(/\x1b(\[[0-9;?]*[a-zA-Z]|[()][0-9A-B]|c)/g, '')
-    .replaceAll(/[\x00-\x09\x0b-\x1f\x7f]/g, '');
-  return plain.trimEnd().split('\n').slice(-lines).join('\n').trim();
+  const text = printable((await readTail(file, 16 * 1024)).replaceAll('\r', ''));
+  return text.trimEnd().split('\n').slice(-lines).join('\n').trim();
+}
+
+/** Empties the console of a running VM when it has become too long. What writes it appends. */
+export async function boundConsole(file: string): Promise<void> {
+  try {
+    if ((await stat(file)).size > MOST_CONSOLE_BYTES) await truncate(file);
+  } catch (cause) {
+    // No VM, no console.
+    if (systemCode(cause) !== 'ENOENT') throw fileError('shorten a log', file, cause);
+  }
 }
 
 /** Keeps the end of the logs of a VM that is about to go, and forgets those of the oldest VMs. Returns where they are. */

@@ -3,16 +3,21 @@ import { VmRunnerError } from '../core/errors.js';
 import { NETWORK_POLICIES, type NetworkPolicy } from '../core/job.js';
 import { parseProcessIdentity, type ProcessIdentity } from '../core/process-identity.js';
 
+/** The latest time that a date can be. */
+export const NEVER = 8.64e15;
+
 /** What the store knows of a VM. Holds no secrets. Times are milliseconds since 1970. */
 export interface VmRecord {
   readonly version: 1;
   readonly name: string;
+  /** Random: tells a VM from another one that had its name before. */
+  readonly incarnation: string;
   /** The provider that made it and that can destroy it. */
   readonly provider: string;
   /** `creating` until its agent has answered and it was told who it is. */
   readonly state: 'creating' | 'ready';
   readonly createdAt: number;
-  /** After this it is an orphan whoever lives. */
+  /** After this it is an orphan whoever lives; {@link NEVER} while only the owner decides. */
   readonly expiresAt: number;
   /** The process whose end makes it an orphan; `undefined` for VMs that were asked to stay. */
   readonly owner: ProcessIdentity | undefined;
@@ -60,6 +65,7 @@ export function parseRecord(text: string, path: string): VmRecord {
   return {
     version: 1,
     name: string('name'),
+    incarnation: string('incarnation'),
     provider: string('provider'),
     state: fields['state'] === 'ready' ? 'ready' : 'creating',
     createdAt: number('createdAt'),

@@ -44,7 +44,13 @@ export class VmRecords {
       }
       throw fileError('make the directory of a VM', paths.directory, cause);
     }
-    await this.#write(record);
+    try {
+      await this.#write(record);
+    } catch (error) {
+      // A directory without a record would be in everyone's way until the reaper takes it.
+      await rm(paths.directory, { recursive: true, force: true });
+      throw error;
+    }
     return paths;
   }
 

@@ -110,6 +110,33 @@ describe('vm-runner run', () => {
     });
   });
 
+  it('tells the first thing that went wrong, and answers for that', async () => {
+    const { run } = await fake();
+    const overdue = await run(['--timeout', '200ms', '--get', '/tmp/[a', '--', 'sleep', '60']);
+    expect(overdue.exitCode).toBe(124);
+    expect(overdue.stderr).toMatch(/^vm-runner: program in the guest did not end within 200 ms/m);
+    expect((await run(['--get', '/tmp/[a', '--', 'no-such-program'])).exitCode).toBe(127);
+  });
+
+  it('refuses what it could not do in the end before anything runs', async () => {
+    const { run } = await fake();
+    const { exitCode, stderr } = await run([
+      '--report',
+      'no/dir/r.json',
+      '--user',
+      'nobody',
+      '--get',
+      'out.txt',
+      '--',
+      'true',
+    ]);
+    expect(exitCode).toBe(125);
+    expect(stderr).toContain(
+      '- relative path in the guest with --user: out.txt. Begin it with a slash, or say where it starts with --workdir.',
+    );
+    expect(stderr).toContain('- no such directory for the report: ');
+  });
+
   it('writes the whole story to a report', async () => {
     const { run, directory } = await fake();
     await run(['--report', 'r.json', '--', 'sh', '-c', 'exit 4']);
@@ -174,6 +201,30 @@ describe('vm-runner run', () => {
     expect((await run(['--', 'true'])).exitCode).toBe(0);
     expect(await readdir(path.join(directory, 'home/vms'))).toEqual([]);
     expect(() => process.kill(Number(stdout), 0)).toThrow('ESRCH');
+  });
+
+  it('ends like a program that lost its reader when standard error is closed', async () => {
+    const { options, directory } = await fake();
+    const running = startVmRunner(
+      ['run', '--provider', 'fake', '--', 'sh', '-c', 'echo up; while :; do echo x >&2; done'],
+      options,
+    );
+    await running.said('up');
+    running.child.stderr?.destroy();
+    expect((await running.result).exitCode).toBe(141);
+    expect(await readdir(path.join(directory, 'home/vms'))).toEqual([]);
+  });
+
+  it('is an orphan when it is killed before it was kept', async () => {
+    const { options } = await fake();
+    const running = startVmRunner(
+      ['run', '--provider', 'fake', '--keep', '--name', 'lost', '--', 'sh', '-c', 'echo up; exec sleep 1000'],
+      options,
+    );
+    await running.said('up');
+    running.child.kill('SIGKILL');
+    await running.result;
+    expect((await vmRunner(['gc'], options)).stdout).toBe('removed 1 VMs and 0 half-made directories\n');
   });
 
   it('ends like a program that lost its reader when standard output is closed', async () => {

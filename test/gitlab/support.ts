@@ -1,3 +1,4 @@
+import { keptLog } from '../support/fake-host.js';
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -36,7 +37,7 @@ export async function gitLabHost(): Promise<GitLabHost> {
   const host = await openHost({ home, provider: 'fake', agentDirectory: path.join(ROOT, 'dist/agent') });
   const vms = (): Promise<string[]> => host.store.vms.names();
   onTestFinished(async () => {
-    for (const name of await vms()) await cleanup(host, name, { keepLogs: false });
+    for (const name of await vms()) await cleanup(host, name, { keepLogs: false, log: keptLog() });
   });
   const settings: RunnerSettings = {
     directory: runnerDirectory,

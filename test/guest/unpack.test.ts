@@ -111,6 +111,31 @@ describe('unpackTree', () => {
     expect((await readdir(directory, { recursive: true })).sort()).toEqual(['a', 'a/fine', 'b']);
   });
 
+  it('leaves out links that lead out by way of other links', async () => {
+    const { directory } = await target();
+    const entries: Entry[] = [
+      { name: 'p/q', type: 'directory', mode: 0o755 },
+      { name: 'p/q/l', type: 'symlink', linkname: '../..' },
+      { name: 'm', type: 'symlink', linkname: 'p/q/l/../precious' },
+    ];
+    expect(await unpackTree(archive(entries), directory)).toMatchObject({ skippedLinks: ['m'] });
+    await expect(readFile(path.join(directory, 'm'))).rejects.toThrow('ENOENT');
+  });
+
+  it('refuses names without end, which would only fill the memory', async () => {
+    const { directory } = await target();
+    const link: Entry = { name: 'l', type: 'symlink', linkname: 'x/'.repeat(10_000) };
+    await expect(unpackTree(archive([link]), directory)).rejects.toThrow(/^guest sent a link to an endless name: "l"/);
+    const many: Entry[] = Array.from({ length: 100 }, (_, i) => ({
+      name: `l${i}`,
+      type: 'symlink',
+      linkname: 'x'.repeat(1000),
+    }));
+    await expect(unpackTree(archive(many), directory, { entries: 1000, bytes: 50_000 })).rejects.toThrow(
+      /more than 50000 bytes/,
+    );
+  });
+
   it('stops at its limits', async () => {
     const { directory } = await target();
     const entries: Entry[] = [

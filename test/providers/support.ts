@@ -11,6 +11,7 @@ import { recordingLog } from '../images/support.js';
 export function createRequest(changes: Partial<CreateRequest> = {}): CreateRequest {
   return {
     name: 'vm-1',
+    incarnation: 'a1',
     image: 'default',
     bootImage: undefined,
     cpus: undefined,

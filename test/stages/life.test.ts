@@ -1,18 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
+import { VmRunnerError } from '../../src/core/errors.js';
 import { Timeline } from '../../src/core/log.js';
 import type { ProcessIdentity } from '../../src/core/process-identity.js';
 import type { Host } from '../../src/providers/provider.js';
 import { withAgent } from '../../src/stages/attach.js';
 import { cleanup } from '../../src/stages/cleanup.js';
 import { prepare, type PrepareRequest } from '../../src/stages/prepare.js';
-import { collectGarbage, findOrphans } from '../../src/stages/reap.js';
+import { collectGarbage, findOrphans, reapOrphans } from '../../src/stages/reap.js';
 import { run } from '../../src/stages/run.js';
+import { acquireLock } from '../../src/store/lock.js';
 import { fakeHost, keptLog } from '../support/fake-host.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
@@ -72,9 +74,9 @@ describe('the life of a job', () => {
     );
     expect(status).toEqual({ code: 3, signal: 0 });
     expect(timeline.spans.map((span) => span.name)).toEqual(['create', 'boot', 'resume']);
-    expect(await cleanup(host, 'vm-test', { keepLogs: false })).toEqual({ logs: undefined });
+    expect(await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() })).toEqual({ logs: undefined });
     expect(await host.store.vms.names()).toEqual([]);
-    await cleanup(host, 'vm-test', { keepLogs: false });
+    await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() });
   });
 
   it('ends with the console when the agent never answers, and leaves only logs', async () => {
@@ -116,7 +118,7 @@ describe('the life of a job', () => {
       blame: 'infra',
       message: 'VM ended by itself: vm-test',
     });
-    await cleanup(host, 'vm-test', { keepLogs: false });
+    await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() });
   });
 
   it('leaves nothing when it is cancelled while it boots', async () => {
@@ -137,11 +139,53 @@ describe('the life of a job', () => {
     await prepare(host, request(host), first);
     await expect(prepare(host, request(host), context())).rejects.toMatchObject({ code: 'invalid-input' });
     expect(await host.store.vms.names()).toEqual(['vm-test']);
-    await cleanup(host, 'vm-test', { keepLogs: false });
+    await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() });
+  });
+});
+
+describe('a name that is taken', () => {
+  it('costs its holder nothing when a provider fails before it has looked at the name', async () => {
+    const host = await fakeHost();
+    await prepare(host, request(host), context());
+    const broken: Host = {
+      ...host,
+      provider: {
+        ...host.provider,
+        name: 'broken',
+        bootsImages: false,
+        create: () => Promise.reject(new VmRunnerError('disk-full', 'no space left')),
+      },
+    };
+    await expect(prepare(broken, request(host), context())).rejects.toThrow('no space left');
+    expect(await host.store.vms.read('vm-test')).toMatchObject({ state: 'ready' });
+    await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() });
   });
 });
 
 describe('the reaper', () => {
+  it('looks again before it destroys: the name may belong to a new VM by now', async () => {
+    const host = await fakeHost();
+    await prepare(host, request(host), context());
+    await host.store.vms.update('vm-test', { expiresAt: 1 });
+    const lock = await acquireLock(path.join(host.store.paths.locks, 'vm-test.reap'), { processes: host.processes });
+    const reaping = reapOrphans(host, keptLog());
+    await host.store.vms.update('vm-test', { expiresAt: Date.now() + HOUR_MS });
+    await lock.release();
+    expect(await reaping).toEqual([]);
+    expect(await host.store.vms.names()).toEqual(['vm-test']);
+    await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() });
+  });
+
+  it('shortens the console of a VM that was flooded', async () => {
+    const host = await fakeHost();
+    await prepare(host, request(host), context());
+    const { console } = host.store.vms.paths('vm-test');
+    await writeFile(console, Buffer.alloc(9 * 2 ** 20, 'x'));
+    await reapOrphans(host, keptLog());
+    expect((await stat(console)).size).toBe(0);
+    await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() });
+  });
+
   it('takes VMs whose owner is gone or whose time is over, and no others', async () => {
     const host = await fakeHost();
     await prepare(host, request(host, { name: 'vm-mine' }), context());
@@ -156,8 +200,8 @@ describe('the reaper', () => {
     ]);
     await Promise.all([collectGarbage(host, keptLog()), collectGarbage(host, keptLog())]);
     expect((await host.store.vms.names()).sort()).toEqual(['vm-kept', 'vm-mine']);
-    await cleanup(host, 'vm-mine', { keepLogs: false });
-    await cleanup(host, 'vm-kept', { keepLogs: false });
+    await cleanup(host, 'vm-mine', { keepLogs: false, log: keptLog() });
+    await cleanup(host, 'vm-kept', { keepLogs: false, log: keptLog() });
   });
 
   it('takes VMs with a damaged record, and old directories without one', async () => {

@@ -23,6 +23,12 @@ async function deadProcess(): Promise<ProcessTable> {
   return { self, identify: (pid) => processes.identify(pid), isAlive: (identity) => processes.isAlive(identity) };
 }
 
+/** Tries as a waiter does: a first round may only clear the way. */
+async function acquireOnce(file: string): Promise<boolean> {
+  const lock = (await tryLock(file, processes)) ?? (await tryLock(file, processes));
+  return lock !== undefined;
+}
+
 describe('a lock', () => {
   it('is held by one at a time', async () => {
     const file = path.join(await temporaryDirectory(), 'x');
@@ -67,6 +73,19 @@ describe('a lock', () => {
       const dead = await acquireLock(file, { processes: await deadProcess() });
       const taken = await Promise.all(Array.from({ length: 8 }, () => tryLock(file, processes)));
       expect(taken.filter((lock) => lock !== undefined).length).toBeLessThanOrEqual(1);
+      await dead.release();
+    }
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('is broken once when the one who was breaking it was killed as well', async () => {
+    const directory = await temporaryDirectory();
+    const file = path.join(directory, 'x');
+    for (let round = 0; round < 10; round += 1) {
+      const dead = await acquireLock(file, { processes: await deadProcess() });
+      await acquireLock(`${file}.breaking`, { processes: await deadProcess() });
+      const taken = await Promise.all(Array.from({ length: 20 }, () => acquireOnce(file)));
+      expect(taken.filter((got) => got).length).toBeLessThanOrEqual(1);
       await dead.release();
     }
     expect(await readdir(directory)).toEqual([]);

@@ -15,6 +15,7 @@ function recordNamed(name: string, change: Partial<VmRecord> = {}): VmRecord {
   return {
     version: 1,
     name,
+    incarnation: 'a1',
     provider: 'fake',
     state: 'creating',
     createdAt: 1000,

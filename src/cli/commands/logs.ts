@@ -1,6 +1,7 @@
 import path from 'node:path';
 
 import { VmRunnerError } from '../../core/errors.js';
+import { printable } from '../../core/printable.js';
 import { readTail } from '../../store/logs.js';
 import { isVmName, noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
@@ -30,7 +31,8 @@ export const logs: Command = {
         hint: 'See what is there with: vm-runner ps',
       });
     }
-    world.stdout.write(text);
+    // A file gets the bytes as they were; a terminal must not do what a guest tells it.
+    world.stdout.write(world.stdout.isTTY ? printable(text) : text);
     return 0;
   },
 };

@@ -4,6 +4,7 @@ import { noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
 import { OWN_FAILURE } from '../exit-code.js';
 import { openCliHost } from '../host.js';
+import { terminalLog } from '../log.js';
 
 export const rm: Command = {
   name: 'rm',
@@ -13,6 +14,7 @@ export const rm: Command = {
   operands: { usage: 'NAME…', least: 1, most: Infinity },
   run: async (flags, world) => {
     const host = await openCliHost(world);
+    const log = terminalLog(world.stderr, { quiet: false });
     const names = new Set(await host.store.vms.names());
     let exitCode = 0;
     for (const name of flags.operands) {
@@ -21,7 +23,7 @@ export const rm: Command = {
           if (flags.has('force')) continue;
           throw noSuchVm(name);
         }
-        await cleanup(host, name, { keepLogs: false });
+        await cleanup(host, name, { keepLogs: false, log });
         world.stdout.write(`${name}\n`);
       } catch (error) {
         world.stderr.write(`vm-runner: ${toVmRunnerError(error).message}\n`);

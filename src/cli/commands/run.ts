@@ -4,6 +4,7 @@ import { renderError, toVmRunnerError, VmRunnerError } from '../../core/errors.j
 import { absoluteGuestPath } from '../../core/glob.js';
 import { shellExitCode, type ExitStatus } from '../../core/job.js';
 import { renderTimeline, Timeline, type Log } from '../../core/log.js';
+import { printable } from '../../core/printable.js';
 import { formatDuration } from '../../core/units.js';
 import type { GuestAgent } from '../../guest/agent.js';
 import type { Host } from '../../providers/provider.js';
@@ -12,19 +13,18 @@ import { cleanup } from '../../stages/cleanup.js';
 import { collect, type CollectResult } from '../../stages/collect.js';
 import { prepare } from '../../stages/prepare.js';
 import { run } from '../../stages/run.js';
-import type { VmRecord } from '../../store/record.js';
+import { NEVER, type VmRecord } from '../../store/record.js';
 import type { Command } from '../command.js';
 import { exitCodeOf, OWN_FAILURE } from '../exit-code.js';
 import type { ParsedFlags } from '../flags.js';
 import { openCliHost } from '../host.js';
 import { terminalLog } from '../log.js';
-import { writeReport } from '../report.js';
+import { writeReport, type RunStory } from '../report.js';
 import { readRunSettings, RUN_FLAGS, type RunSettings } from '../run-settings.js';
 import { withStreams } from '../streams.js';
 import type { World } from '../world.js';
 
-const HOUR_MS = 3_600_000;
-const KEEP_MS = 24 * HOUR_MS;
+const KEEP_MS = 24 * 3_600_000;
 const DEFAULT_HOME = '/root';
 
 export const runCommand: Command = {
@@ -43,28 +43,46 @@ async function runJob(flags: ParsedFlags, world: World): Promise<number> {
   const log = terminalLog(world.stderr, settings);
   const timeline = new Timeline();
   const outcome: Outcome = { status: undefined, collected: undefined, error: undefined };
-  try {
+  // The first thing that went wrong is the reason; what follows from it is only told.
+  const attempt = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (thrown) {
+      const error = toVmRunnerError(thrown);
+      if (outcome.error === undefined) outcome.error = error;
+      else log.warn(error.message);
+    }
+  };
+  await attempt(async () => {
     const host = await openCliHost(world, settings.provider);
     await inFreshVm(host, settings, { world, log, timeline }, async (agent, signal) => {
       await timeline.measure('put', () => putFiles(agent, settings, signal));
-      try {
+      await attempt(async () => {
         outcome.status = await timeline.measure('run', () => runProgram(agent, settings, world, signal));
-      } finally {
-        // What a failed or overdue program wrote is what its author wants to see; after a cancel nobody waits for it.
-        if (!signal.aborted)
-          outcome.collected = await timeline.measure('get', () => getFiles(agent, settings, log, signal));
-      }
+      });
+      // What a failed or overdue program wrote is what its author wants to see; after a cancel nobody waits for it.
+      if (signal.aborted) return;
+      await attempt(async () => {
+        outcome.collected = await timeline.measure('get', () => getFiles(agent, settings, log, signal));
+        const unmatched = unmatchedError(outcome.collected);
+        if (unmatched !== undefined) throw unmatched;
+      });
     });
-    outcome.error = unmatchedError(outcome.collected);
-  } catch (error) {
-    outcome.error = toVmRunnerError(error);
-  }
+  });
   const exitCode = exitCodeFor(outcome.status, outcome.error);
-  if (outcome.error !== undefined) world.stderr.write(`vm-runner: ${renderError(outcome.error)}\n`);
-  if (settings.report !== undefined) {
-    await writeReport(settings.report, { settings, exitCode, ...outcome, spans: timeline.spans });
-  }
+  if (outcome.error !== undefined) world.stderr.write(`vm-runner: ${printable(renderError(outcome.error))}\n`);
+  if (settings.report !== undefined)
+    await report(settings.report, { settings, exitCode, ...outcome, spans: timeline.spans }, log);
   return exitCode;
+}
+
+/** The job has run by now: that nobody can read about it must not change its result. */
+async function report(file: string, story: RunStory, log: Log): Promise<void> {
+  try {
+    await writeReport(file, story);
+  } catch (error) {
+    log.warn(`the report is lost: ${toVmRunnerError(error).message}`);
+  }
 }
 
 interface Outcome {
@@ -85,13 +103,20 @@ async function inFreshVm(
   { world, log, timeline }: RunContext,
   work: (agent: GuestAgent, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const { vm, name, keep, bootTimeoutMs, timeoutMs } = settings;
+  const { vm, name, keep, bootTimeoutMs } = settings;
   if (settings.provider === 'qemu' && vm.network === 'open') {
     log.warn('the guest can reach this host and its network: run only what you trust, or use --network none');
   }
-  const owner = keep ? undefined : host.processes.self;
-  const expiresAt = Date.now() + (keep ? KEEP_MS : (timeoutMs ?? KEEP_MS)) + HOUR_MS;
-  const request = { vm, name, owner, expiresAt, bootTimeoutMs, frontEnd: 'cli', job: undefined };
+  const request = {
+    vm,
+    name,
+    // Ours until we are done, also one that shall stay: when we are killed before that, nobody wants it.
+    owner: host.processes.self,
+    expiresAt: NEVER,
+    bootTimeoutMs,
+    frontEnd: 'cli',
+    job: undefined,
+  };
   const record = await prepare(host, request, { log, timeline, signal: world.signal });
   let failed = true;
   try {
@@ -100,8 +125,12 @@ async function inFreshVm(
     await withAgent(host, record, world.signal, work);
     failed = false;
   } finally {
-    if (keep) log.info(`VM ${name} stays: vm-runner exec ${name} …, and vm-runner rm ${name} in the end`);
-    else await endVm(host, record, { failed, timeline, log });
+    if (keep) {
+      await host.store.vms.update(name, { owner: undefined, expiresAt: Date.now() + KEEP_MS });
+      log.info(`VM ${name} stays: vm-runner exec ${name} …, and vm-runner rm ${name} in the end`);
+    } else {
+      await endVm(host, record, { failed, timeline, log });
+    }
   }
 }
 
@@ -112,7 +141,9 @@ async function endVm(
   context: { failed: boolean; timeline: Timeline; log: Log },
 ): Promise<void> {
   try {
-    await context.timeline.measure('cleanup', () => cleanup(host, record.name, { keepLogs: context.failed }));
+    await context.timeline.measure('cleanup', () =>
+      cleanup(host, record.name, { keepLogs: context.failed, log: context.log }),
+    );
   } catch (error) {
     context.log.warn(`${toVmRunnerError(error).message} The VM goes with the next run, or with: vm-runner gc`);
   }

@@ -62,7 +62,7 @@ export function qemuArguments(spec: MachineSpec): string[] {
     spec.binary,
     ...['-name', `vm-runner-${spec.name}`],
     ...baseArguments(spec.acceleration, spec.cpus, spec.memoryMiB),
-    ...['-chardev', `file,id=console0,path=${escaped(paths.console)}`, '-serial', 'chardev:console0'],
+    ...['-chardev', `file,id=console0,path=${escaped(paths.console)},append=on`, '-serial', 'chardev:console0'],
     ...['-qmp', qmpArgument(paths.qmp)],
     ...['-device', 'virtio-serial-pci,id=ports'],
     ...paths.agents.flatMap((socket, index) => port(`agent.${index}`, socket)),

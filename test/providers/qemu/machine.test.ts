@@ -40,7 +40,7 @@ const GOLDEN = [
   '-display none',
   '-no-reboot',
   '-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
-  '-chardev file,id=console0,path=/s/vms/vm-1/console.log',
+  '-chardev file,id=console0,path=/s/vms/vm-1/console.log,append=on',
   '-serial chardev:console0',
   '-qmp unix:/s/vms/vm-1/qmp,server=on,wait=off',
   '-device virtio-serial-pci,id=ports',
