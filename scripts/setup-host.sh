@@ -12,6 +12,8 @@ need qemu-img qemu-utils
 need mmdebstrap mmdebstrap
 need fakeroot fakeroot
 need mke2fs e2fsprogs
+# Others than root build the image through user namespaces; mmdebstrap only recommends the package.
+[ "$(id -u)" = 0 ] || need newuidmap uidmap
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 [ -z "$missing" ] && exit 0
 

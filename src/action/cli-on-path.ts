@@ -1,7 +1,8 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError } from '../core/errors.js';
+import { makeDirectories } from '../store/directories.js';
 
 export interface LauncherOptions {
   /** Program that runs it. */
@@ -33,7 +34,7 @@ export function launcherText({ node, cli, home }: Omit<LauncherOptions, 'directo
 export async function writeLauncher(options: LauncherOptions): Promise<string> {
   const file = path.join(options.directory, COMMAND);
   try {
-    await mkdir(options.directory, { recursive: true });
+    await makeDirectories(options.directory);
     await writeFile(file, launcherText(options));
     await chmod(file, 0o755);
   } catch (cause) {

@@ -22,8 +22,6 @@ export function neededTools({ host, isBuilt }: Pick<HostPackagesOptions, 'host' 
   return [
     { program: 'qemu-system-x86_64', package: 'qemu-system-x86', versionArgument: '--version' },
     ...(isBuilt ? [] : buildTools(host)),
-    // Others than root build through user namespaces.
-    ...(isBuilt || host.uid === 0 ? [] : [{ program: 'newuidmap', package: 'uidmap', versionArgument: '--help' }]),
   ];
 }
 

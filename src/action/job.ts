@@ -90,7 +90,12 @@ async function putWorkspace(
   signal: AbortSignal,
 ): Promise<void> {
   if (workspace === undefined) return;
-  await timeline.measure('workspace', () => agent.putTree(workspace, workspace, { signal }));
+  await timeline.measure('workspace', () =>
+    agent.putTree(workspace, workspace, {
+      signal,
+      onSkipped: (name) => log.warn(`left out ${name}: its name is not UTF-8`),
+    }),
+  );
   log.info(`The workspace is in the VM: ${workspace}`);
 }
 

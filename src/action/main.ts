@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, toVmRunnerError, type VmRunnerError } from '../core/errors.js';
@@ -18,6 +17,7 @@ import { publishCli } from './publish-cli.js';
 import type { Runner } from './runner.js';
 import { saveJobState } from './state.js';
 import type { ActionWorld } from './world.js';
+import { makeDirectories } from '../store/directories.js';
 
 export interface MainOptions {
   readonly world: ActionWorld;
@@ -106,7 +106,7 @@ async function preparePackages(options: MainOptions, host: Host, { vm }: ActionI
 
 async function makeDirectory(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true });
+    await makeDirectories(directory);
   } catch (cause) {
     throw fileError('make the directory for artifacts', directory, cause);
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError } from '../core/errors.js';
@@ -7,6 +7,7 @@ import type { ExitStatus, Program } from '../core/job.js';
 import type { GuestAgent } from '../guest/agent.js';
 import { run, type RunRequest } from '../stages/run.js';
 import { shellArguments, type Shell } from './shell.js';
+import { makeDirectories } from '../store/directories.js';
 
 export interface ScriptRequest extends Omit<RunRequest, 'program'> {
   readonly script: string;
@@ -39,7 +40,7 @@ async function putScript(
 ): Promise<void> {
   const source = path.join(directory, 'script');
   try {
-    await mkdir(directory, { recursive: true });
+    await makeDirectories(directory);
     await writeFile(source, script, { mode: 0o700 });
   } catch (cause) {
     throw fileError('write the script', source, cause);

@@ -21,8 +21,10 @@ for (const [name, exitCode] of Object.entries(EXIT_CODES)) {
 // Whoever read our output has left (`| head`): end like a program that was told so by SIGPIPE.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    const cause = new Interruption(error.message, error.code === 'EPIPE' ? 141 : OWN_FAILURE);
-    interrupted.abort(new VmRunnerError('cancelled', 'nobody reads the output any more', { cause }));
+    const left = error.code === 'EPIPE';
+    const reason = left ? 'nobody reads the output any more' : `cannot write the output: ${error.message}`;
+    const cause = new Interruption(error.message, left ? 141 : OWN_FAILURE);
+    interrupted.abort(new VmRunnerError('cancelled', reason, { cause }));
   });
 }
 // Node would answer a defect with 1, which is for the guest's program to say.

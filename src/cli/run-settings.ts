@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { combineInputErrors, VmRunnerError } from '../core/errors.js';
@@ -7,17 +6,19 @@ import {
   DEFAULT_BOOT_TIMEOUT_MS,
   DEFAULT_IMAGE,
   DEFAULT_MEMORY_MIB,
+  MOST_SCRIPT_BYTES,
   type Program,
   type VmRequest,
 } from '../core/job.js';
 import { CPUS, DURATION, GUEST_PATH, MEMORY, NETWORK } from '../core/values.js';
 import { randomVmName } from '../stages/name.js';
+import { replaceableFile } from '../store/whole-file.js';
 import { readEnvironment } from './environment.js';
 import type { Flag, ParsedFlags } from './flags.js';
 import { DEFAULT_PROVIDER } from './host.js';
 import type { StreamSettings } from './streams.js';
 import { readGet, readPut, type Get, type Put } from './transfers.js';
-import { Values, VM_NAME } from './values.js';
+import { USER, Values, VM_NAME } from './values.js';
 import type { World } from './world.js';
 
 /** Flags of what a program in the guest gets; `run` and `exec` share them. */
@@ -149,17 +150,29 @@ export async function readRunSettings(flags: ParsedFlags, world: World): Promise
       if (!path.startsWith('/')) mistakes.push(homeless(path));
     }
   }
-  if (settings.report !== undefined && !existsSync(path.dirname(settings.report))) {
-    mistakes.push(
-      new VmRunnerError('invalid-input', 'no such directory for the report', {
-        subject: settings.report,
-        hint: 'Make it first.',
-      }),
-    );
-  }
+  await checkReport(settings.report, mistakes);
   const error = combineInputErrors(mistakes);
   if (error !== undefined) throw error;
   return settings;
+}
+
+/** Told now, and not when the job has run. */
+async function checkReport(file: string | undefined, mistakes: VmRunnerError[]): Promise<void> {
+  if (file === undefined) return;
+  try {
+    await replaceableFile(file);
+    await access(path.dirname(file), constants.W_OK);
+  } catch (cause) {
+    mistakes.push(
+      cause instanceof VmRunnerError
+        ? cause
+        : new VmRunnerError('invalid-input', 'cannot write the report there', {
+            subject: file,
+            hint: 'Name a file in a directory that exists and may be written.',
+            cause,
+          }),
+    );
+  }
 }
 
 /** Only the guest knows where a user's home is, and files are copied before anything runs there. */
@@ -184,7 +197,7 @@ export async function readProgramSettings(
       mistakes,
     ),
     workdir: values.read(GUEST_PATH, 'workdir'),
-    user: flags.value('user'),
+    user: values.read(USER, 'user'),
     timeoutMs: values.read(DURATION, 'timeout'),
     interactive: flags.has('interactive'),
     tty: flags.has('tty'),
@@ -205,6 +218,14 @@ async function readProgram(flags: ParsedFlags, world: World, mistakes: VmRunnerE
   }
   try {
     const content = script === '-' ? await readAll(world.stdin) : await readFile(path.resolve(world.cwd, script));
+    if (content.length > MOST_SCRIPT_BYTES) {
+      mistakes.push(
+        new VmRunnerError('invalid-input', 'script is larger than 4 MiB', {
+          subject: script,
+          hint: 'Copy it in with --put, and run it there.',
+        }),
+      );
+    }
     return { kind: 'script', content, args: flags.program };
   } catch (cause) {
     mistakes.push(

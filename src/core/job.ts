@@ -24,6 +24,9 @@ export type Program =
   /** A script: run by its `#!` line, else `bash -e`, else `sh -e`. */
   | { readonly kind: 'script'; readonly content: Uint8Array; readonly args: readonly string[] };
 
+/** What one message to the agent holds, less what else is in it. */
+export const MOST_SCRIPT_BYTES = 4 * 2 ** 20 - 2 ** 16;
+
 /** How it ended: with a code, or by a signal (`code` is 0 then). */
 export interface ExitStatus {
   readonly code: number;

@@ -62,7 +62,7 @@ export async function exec(client: Client, options: ExecOptions): Promise<ExitSt
   const feeding = feed(call, options.stdin, ended.signal);
   try {
     // Who takes the output may be stuck for ever; a cancel must get through all the same.
-    const exit = await Promise.race([readToExit(messages, options), gaveUp(stopping)]);
+    const exit = await Promise.race([readToExit(messages, options), gaveUp(stopping), broken(feeding)]);
     if (options.signal.aborted) throw abortReason(options.signal);
     return exit;
   } catch (error) {
@@ -132,6 +132,17 @@ async function feed(call: ExecCall, stdin: AsyncIterable<Uint8Array> | undefined
     if (!send(call, { case: 'stdin', value: next.value })) await Promise.race([once(call, 'drain'), over]);
   }
   send(call, { case: 'stdinEnd', value: {} });
+}
+
+/** Never settles unless standard input cannot be read: a program that got half of it must not end well. */
+async function broken(feeding: Promise<void>): Promise<never> {
+  try {
+    await feeding;
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new VmRunnerError('invalid-input', `cannot read standard input: ${text}`, { cause });
+  }
+  return new Promise<never>(() => undefined);
 }
 
 /** Never settles unless the stream was given up. */

@@ -9,6 +9,7 @@ import type { Client } from '@grpc/grpc-js';
 
 import { abortReason } from '../core/deadline.js';
 import { fileError, VmRunnerError } from '../core/errors.js';
+import { replaceableFile } from '../store/whole-file.js';
 import { callDownload } from './call.js';
 import { Checksum } from './checksum.js';
 import { AgentService, PutFileRequestSchema, Root, type FileHeader } from './gen/vmrunner/agent/v1/agent_pb.js';
@@ -19,6 +20,8 @@ export interface PutOptions {
   /** Owner in the guest: `name`, `uid`, `name:group` or `uid:gid`. Default: root. */
   readonly owner?: string | undefined;
   readonly signal: AbortSignal;
+  /** Told of each name in a tree that is not UTF-8 and was left out. Default: such a name is an error. */
+  readonly onSkipped?: (name: string) => void;
 }
 
 const PERMISSION_BITS = 0o777;
@@ -65,9 +68,10 @@ export async function putFile(client: Client, source: string, target: string, op
 /** Copies one regular file of the guest to a path on the host: the new name itself. The old file stays until the new one is whole. */
 export async function getFile(client: Client, source: string, target: string, signal: AbortSignal): Promise<void> {
   const doing = `copy ${source} out of the guest`;
+  const place = await replaceableFile(target);
   const call = callDownload(client, AgentService.method.getFile, { root: Root.IMAGE, path: source });
   signal.addEventListener('abort', call.cancel, { once: true });
-  const temporary = path.join(path.dirname(target), `.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = path.join(path.dirname(place), `.${randomBytes(6).toString('hex')}.tmp`);
   let header: FileHeader | undefined;
   let received = 0n;
   const bytes = checked(
@@ -98,9 +102,10 @@ export async function getFile(client: Client, source: string, target: string, si
     await chmod(temporary, header.mode & PERMISSION_BITS);
     const mtime = Number(header.mtime);
     if (mtime > 0 && mtime < 2 ** 40) await utimes(temporary, mtime, mtime);
-    await rename(temporary, target);
+    await rename(temporary, place);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // The first error is the reason.
+    await rm(temporary, { force: true }).catch(() => undefined);
     if (signal.aborted) throw abortReason(signal);
     throw error instanceof VmRunnerError ? error : fileError('write a file', target, error);
   } finally {

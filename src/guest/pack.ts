@@ -11,29 +11,41 @@ type EntryHeader = Partial<Header> & Pick<Header, 'name'>;
 /**
  * A host directory as a tar stream: directories, files, symbolic links, modes and times; names are relative to it. Sockets,
  * pipes and devices have no meaning in another machine and are left out. Owners are the guest's affair.
+ *
+ * @param onSkipped told of each name that is not UTF-8 and was left out. Default: such a name is an error.
  */
-export function packTree(directory: string): AsyncIterable<Uint8Array> {
+export function packTree(directory: string, onSkipped: (name: string) => void = refuseName): AsyncIterable<Uint8Array> {
   const pack = createPack();
-  addDirectory(pack, directory, '')
+  addDirectory(pack, directory, '', onSkipped)
     .then(() => pack.finalize())
     .catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
   return pack as AsyncIterable<Uint8Array>;
 }
 
-async function addDirectory(pack: Pack, root: string, name: string): Promise<void> {
+async function addDirectory(pack: Pack, root: string, name: string, onSkipped: (name: string) => void): Promise<void> {
   const directory = path.join(root, name);
-  const entries = await onHost('list a directory', directory, () => readdir(directory, { withFileTypes: true }));
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
-  for (const entry of entries) await addEntry(pack, root, name === '' ? entry.name : `${name}/${entry.name}`);
+  const entries = await onHost('list a directory', directory, () => readdir(directory, { encoding: 'buffer' }));
+  const names: string[] = [];
+  for (const entry of entries) {
+    const text = entry.toString('utf8');
+    if (Buffer.from(text).equals(entry)) names.push(text);
+    else onSkipped(path.join(directory, text));
+  }
+  for (const entry of names.sort()) await addEntry(pack, root, name === '' ? entry : `${name}/${entry}`, onSkipped);
 }
 
-async function addEntry(pack: Pack, root: string, name: string): Promise<void> {
+/** Whoever does not ask to be told gets no tree with holes. */
+function refuseName(name: string): never {
+  throw new VmRunnerError('invalid-input', 'name of a file is not UTF-8', { subject: name, hint: 'Rename it.' });
+}
+
+async function addEntry(pack: Pack, root: string, name: string, onSkipped: (name: string) => void): Promise<void> {
   const source = path.join(root, name);
   const stat = await onHost('read', source, () => lstat(source));
   const header: EntryHeader = { name, mode: stat.mode & 0o7777, mtime: stat.mtime };
   if (stat.isDirectory()) {
     await addEmpty(pack, { ...header, type: 'directory' });
-    await addDirectory(pack, root, name);
+    await addDirectory(pack, root, name, onSkipped);
   } else if (stat.isSymbolicLink()) {
     const linkname = await onHost('read a link', source, () => readlink(source));
     await addEmpty(pack, { ...header, type: 'symlink', linkname });

@@ -10,6 +10,8 @@ const CODE_OF_REASON: Readonly<Record<string, ErrorCode>> = {
   'no-such-file': 'guest-file-missing',
   'is-a-directory': 'guest-is-directory',
   'no-root': 'vm-start-failed',
+  // A file that cannot be read there: the agent itself is well.
+  'io-error': 'guest-request-refused',
 };
 
 const LONGEST_GUEST_TEXT = 500;

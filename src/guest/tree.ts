@@ -27,7 +27,7 @@ export async function putTree(client: Client, source: string, target: string, op
       request: { case: 'header', value: { root: Root.IMAGE, directory: target, owner: options.owner ?? '' } },
     });
     const checksum = new Checksum();
-    for await (const chunk of rechunk(packTree(source))) {
+    for await (const chunk of rechunk(packTree(source, options.onSkipped))) {
       checksum.update(chunk);
       yield create(PutTreeRequestSchema, { request: { case: 'data', value: chunk } });
     }

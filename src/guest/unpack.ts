@@ -5,6 +5,7 @@ import path from 'node:path';
 import { extract, type Extract, type Header } from 'tar-stream';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+import { makeDirectories as makeTarget } from '../store/directories.js';
 
 export interface UnpackLimits {
   readonly entries: number;
@@ -16,6 +17,8 @@ export interface Unpacked {
   readonly bytes: number;
   /** Links that point out of the directory, by name: they were left out. */
   readonly skippedLinks: readonly string[];
+  /** Names that are not UTF-8, as far as they can be shown: they were left out, since two of them may look the same. */
+  readonly skippedNames: readonly string[];
 }
 
 const DEFAULT_UNPACK_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 ** 30 };
@@ -23,6 +26,8 @@ const DEFAULT_UNPACK_LIMITS: UnpackLimits = { entries: 1_000_000, bytes: 64 * 2 
 type Entry = Extract extends AsyncIterable<infer E> ? E : never;
 
 const LONGEST_NAME = 4096;
+/** What bytes become that are no UTF-8. */
+const UNDECODABLE = '\ufffd';
 const PERMISSION_BITS = 0o777;
 
 /**
@@ -37,10 +42,11 @@ export async function unpackTree(
   directory: string,
   limits = DEFAULT_UNPACK_LIMITS,
 ): Promise<Unpacked> {
-  await onHost('make a directory', directory, () => mkdir(directory, { recursive: true }));
+  await onHost('make a directory', directory, () => makeTarget(directory));
   const directories: { readonly at: string; readonly mode: number; readonly mtime: Date }[] = [];
   const links: { readonly name: string; readonly target: string }[] = [];
   const skippedLinks: string[] = [];
+  const skippedNames: string[] = [];
   let entries = 0;
   let files = 0;
   let bytes = 0;
@@ -57,6 +63,11 @@ export async function unpackTree(
       bytes += header.size + header.name.length + (header.linkname ?? '').length;
       if (entries > limits.entries) throw untrusted(`more than ${limits.entries} entries`, header.name);
       if (bytes > limits.bytes) throw untrusted(`more than ${limits.bytes} bytes`, header.name);
+      if (header.name.includes(UNDECODABLE)) {
+        skippedNames.push(header.name);
+        entry.resume();
+        continue;
+      }
       const name = safeName(header.name);
       const at = path.join(directory, name);
       switch (header.type) {
@@ -94,7 +105,7 @@ export async function unpackTree(
   } finally {
     tar.destroy();
   }
-  return { files, bytes, skippedLinks };
+  return { files, bytes, skippedLinks, skippedNames };
 }
 
 /**
@@ -163,7 +174,9 @@ async function writeEntry(entry: Entry, at: string): Promise<void> {
   const { header } = entry;
   const temporary = path.join(path.dirname(at), `.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    if ((await lstatIfThere(at))?.isDirectory() === true) throw untrusted('a file where a directory is', at);
+    const found = await lstatIfThere(at);
+    if (found?.isDirectory() === true) throw untrusted('a file where a directory is', at);
+    if (found !== undefined && !found.isFile() && !found.isSymbolicLink()) throw inTheWay(at);
     const file = await open(temporary, 'wx', 0o600);
     try {
       for await (const chunk of entry as AsyncIterable<Uint8Array>) await file.writeFile(chunk);
@@ -175,7 +188,8 @@ async function writeEntry(entry: Entry, at: string): Promise<void> {
     await utimes(temporary, mtime, mtime);
     await rename(temporary, at);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    // The first error is the reason.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw cause instanceof VmRunnerError ? cause : fileError('write a file', at, cause);
   }
 }
@@ -202,6 +216,13 @@ async function lstatIfThere(at: string): Promise<Awaited<ReturnType<typeof lstat
 
 function modeOf(header: Header): number {
   return header.mode & PERMISSION_BITS;
+}
+
+function inTheWay(at: string): VmRunnerError {
+  return new VmRunnerError('invalid-input', 'something that is no file is in the way', {
+    subject: at,
+    hint: 'Remove it, or bring files home to another directory.',
+  });
 }
 
 function untrusted(what: string, name: string): VmRunnerError {

@@ -21,8 +21,12 @@ export const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /** Everything that this host must have to build the default image. */
 export function buildTools(host: BuildHost): readonly HostTool[] {
-  if (!needsKeyring(host)) return BUILD_TOOLS;
-  return [...BUILD_TOOLS, { file: DEBIAN_KEYRING, package: 'debian-archive-keyring' }];
+  return [
+    ...BUILD_TOOLS,
+    ...(needsKeyring(host) ? [{ file: DEBIAN_KEYRING, package: 'debian-archive-keyring' }] : []),
+    // Others than root build through user namespaces. mmdebstrap only recommends the package, and cannot without it.
+    ...(host.uid === 0 ? [] : [{ program: 'newuidmap', package: 'uidmap', versionArgument: '--help' }]),
+  ];
 }
 
 function needsKeyring(host: BuildHost): boolean {

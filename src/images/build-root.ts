@@ -41,11 +41,12 @@ export const buildDebianRoot: RootBuilder = async (recipe, directory, context) =
   log.info(
     `building the default image: Debian ${recipe.suite} with ${recipe.packages.length} packages, once on this host`,
   );
-  // Its own place is below /tmp: without root the store is out of its reach, and with mode root a half-made tree may have the
-  // host's /dev mounted in it, which nobody must come and remove.
-  const temporary = host.uid === 0 && mode === 'unshare' ? { TMPDIR: directory } : {};
+  // Where mmdebstrap makes its tree, whatever a CI job has as TMPDIR. Without root its user cannot enter the store, nor a job's
+  // private directory; with mode root a half-made tree may have the host's /dev mounted in it, and must not be where the
+  // store is cleared of what was abandoned.
+  const temporary = host.uid === 0 && mode === 'unshare' ? directory : '/tmp';
   const argv = bootstrapArguments(recipe, { mode, host, proxy, output: tar });
-  await runStep(argv, context, BOOTSTRAP_TIMEOUT_MS, temporary);
+  await runStep(argv, context, BOOTSTRAP_TIMEOUT_MS, { TMPDIR: temporary });
 
   log.progress('making the disk');
   await fileStep('make a directory', tree, mkdir(tree));
@@ -107,7 +108,9 @@ async function runStep(
       });
     }
     throw new VmRunnerError('image-build-failed', `cannot build the default image: ${error.reason}`, {
-      hint: 'Its last lines say why; without access to a Debian mirror it cannot be built.',
+      hint:
+        'Its last lines say why. It needs a Debian mirror, through the proxy that apt on this host is configured with,' +
+        ' if any (Acquire::http::Proxy).',
       ...(error.detail === undefined ? {} : { detail: error.detail }),
       cause: error,
     });

@@ -7,6 +7,7 @@ import type { Finding } from '../core/finding.js';
 import { DEFAULT_IMAGE } from '../core/job.js';
 import type { Log } from '../core/log.js';
 import type { ProcessTable } from '../core/process-identity.js';
+import { tryProgram } from '../process/run.js';
 import { SYSTEM_PATH } from '../process/system-path.js';
 import { acquireLock } from '../store/lock.js';
 import type { StorePaths } from '../store/paths.js';
@@ -14,7 +15,7 @@ import { makeTemporaryDirectory } from '../store/temporary.js';
 import { writeWhole } from '../store/whole-file.js';
 import { readAgent, type AgentBinary } from './agent-binary.js';
 import type { BootImage } from './boot-image.js';
-import { buildTools, type BuildHost } from './bootstrap.js';
+import { buildTools, chooseMode, type BuildHost } from './bootstrap.js';
 import { buildDebianRoot, type RootBuilder } from './build-root.js';
 import { fileStep } from './file-step.js';
 import {
@@ -105,10 +106,12 @@ export class DebianLibrary implements ImageLibrary {
       text: isBuilt ? 'the default image is built' : 'the default image is built with the first VM',
     };
     try {
-      await checkHostTools(buildTools(host), this.#options.searchPath ?? SYSTEM_PATH);
+      const searchPath = this.#options.searchPath ?? SYSTEM_PATH;
+      await checkHostTools(buildTools(host), searchPath);
+      await chooseMode(host, tryProgram, searchPath);
       return [state];
     } catch (error) {
-      // Without its tools a host with an image works until the image must be built anew.
+      // A host that cannot build works with the image that it has, until that must be built anew.
       const { message } = toVmRunnerError(error);
       return [state, { level: isBuilt ? 'warning' : 'problem', subject, text: message }];
     }

@@ -2,10 +2,14 @@ import { execa } from 'execa';
 
 import { abortReason } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
+import { SYSTEM_PATH } from './system-path.js';
 
 export interface RunOptions {
   readonly cwd?: string;
-  /** Added to the environment of vm-runner. */
+  /**
+   * The whole environment of the program: ours is a CI job's, where secrets are. Default: the system's search path and
+   * messages in English.
+   */
   readonly env?: Readonly<Record<string, string>>;
   /** Bytes for standard input. Default: none, it reads end of file. */
   readonly input?: string | Uint8Array;
@@ -25,6 +29,7 @@ export interface RunResult {
   readonly stderr: string;
 }
 
+const DEFAULT_ENV = { PATH: SYSTEM_PATH, LC_ALL: 'C.UTF-8' } as const;
 const DEFAULT_TIMEOUT_MS = 60_000;
 const KEPT_OUTPUT_BYTES = 16 * 2 ** 20;
 const TAIL_LINES = 15;
@@ -55,17 +60,15 @@ export async function tryProgram(argv: readonly string[], options: RunOptions = 
     all: true,
     maxBuffer: KEPT_OUTPUT_BYTES,
     stripFinalNewline: false,
+    env: options.env ?? DEFAULT_ENV,
+    extendEnv: false,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
   });
+  const group = child.pid;
+  if (group !== undefined) rememberGroup(group);
   const endGroup = (signal: NodeJS.Signals): void => {
-    if (child.pid === undefined) return;
-    try {
-      process.kill(-child.pid, signal);
-    } catch {
-      // The group ended by itself in the meantime; that is what was wanted.
-    }
+    if (group !== undefined) signalGroup(group, signal);
   };
   let overdue = false;
   let killTimer: NodeJS.Timeout | undefined;
@@ -108,6 +111,36 @@ export async function tryProgram(argv: readonly string[], options: RunOptions = 
     clearTimeout(timer);
     clearTimeout(killTimer);
     options.signal?.removeEventListener('abort', stop);
+    if (group !== undefined) forgetGroup(group);
+  }
+}
+
+/** The groups that run now, by the process id of their leader. */
+const liveGroups = new Set<number>();
+
+/**
+ * A group of its own does not end with us. This ends it when we leave without waiting for it, as at a second Ctrl-C; nothing
+ * can when we are killed by SIGKILL.
+ */
+function killLiveGroups(): void {
+  for (const group of liveGroups) signalGroup(group, 'SIGKILL');
+}
+
+function rememberGroup(group: number): void {
+  if (liveGroups.size === 0) process.once('exit', killLiveGroups);
+  liveGroups.add(group);
+}
+
+function forgetGroup(group: number): void {
+  liveGroups.delete(group);
+  if (liveGroups.size === 0) process.removeListener('exit', killLiveGroups);
+}
+
+function signalGroup(group: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-group, signal);
+  } catch {
+    // The group ended by itself in the meantime; that is what was wanted.
   }
 }
 

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
-
 import { abortReason, Deadline, delay } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
 import { formatDuration } from '../core/units.js';
 import { endProcess, findByArgument } from '../process/end.js';
+import { readLastLines } from '../store/logs.js';
 import type { VmPaths } from '../store/paths.js';
 import type { VmRecord } from '../store/record.js';
 import type { Store } from '../store/store.js';
@@ -66,16 +65,9 @@ export async function waitUntilUp(
   } catch (error) {
     if (signal.aborted) throw abortReason(signal);
     if (!(error instanceof VmRunnerError) || error.code !== 'vm-start-failed') throw error;
-    throw new VmRunnerError('vm-start-failed', error.reason, { detail: await readTail(started.logFile), cause: error });
-  }
-}
-
-async function readTail(file: string): Promise<string> {
-  try {
-    return (await readFile(file, 'utf8')).trim().split('\n').slice(-LOG_TAIL_LINES).join('\n');
-  } catch {
-    // Evidence for an error that is thrown anyway.
-    return '';
+    // Evidence for an error that is thrown anyway, also when it cannot be read.
+    const detail = await readLastLines(started.logFile, LOG_TAIL_LINES).catch(() => '');
+    throw new VmRunnerError('vm-start-failed', error.reason, { detail, cause: error });
   }
 }
 

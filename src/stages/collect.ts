@@ -41,6 +41,7 @@ export async function collect(
       context.log.info(
         `${result.files} file${result.files === 1 ? '' : 's'} (${formatSize(result.bytes)}) from ${glob} to ${target}`,
       );
+    for (const name of result.skippedNames) context.log.warn(`left out ${name}: its name is not UTF-8`);
     for (const link of result.skippedLinks) context.log.warn(`left out the link ${link}: it points out of ${target}`);
   }
   return { files, bytes, unmatched };
@@ -58,7 +59,7 @@ async function collectOne(
   } catch (error) {
     // A directory that is not there has nothing that matches.
     if (error instanceof VmRunnerError && error.code === 'guest-file-missing')
-      return { files: 0, bytes: 0, skippedLinks: [] };
+      return { files: 0, bytes: 0, skippedLinks: [], skippedNames: [] };
     throw error;
   }
 }

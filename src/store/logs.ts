@@ -1,8 +1,9 @@
-import { mkdir, open, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode } from '../core/errors.js';
 import { printable } from '../core/printable.js';
+import { makeDirectories } from './directories.js';
 import type { StorePaths, VmPaths } from './paths.js';
 import { writeWhole } from './whole-file.js';
 
@@ -53,7 +54,7 @@ export async function archiveLogs(store: StorePaths, name: string, vm: VmPaths):
   for (const file of [vm.console, vm.vmmLog]) {
     const text = await readTail(file, KEPT_BYTES);
     if (text === '') continue;
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectories(directory, 0o700);
     await writeWhole(path.join(directory, path.basename(file)), text);
     kept = true;
   }

@@ -1,8 +1,9 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
-import { storePaths, type StorePaths } from './paths.js';
+import { makeDirectories } from './directories.js';
+import { storePaths, vmPaths, type StorePaths } from './paths.js';
 import { VmRecords } from './vms.js';
 import { writeWhole } from './whole-file.js';
 
@@ -21,10 +22,12 @@ export interface Store {
  */
 export async function openStore(home: string, processes: ProcessTable): Promise<Store> {
   const paths = storePaths(home);
+  // Told now, and not after the image was built: a name as long as those that we make up must fit.
+  vmPaths(paths, 'vm-0123456789');
   const directories = [paths.home, paths.vms, paths.logs, paths.images, paths.refs, paths.locks, paths.temporary];
   for (const directory of directories) {
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await makeDirectories(directory, 0o700);
     } catch (cause) {
       throw fileError('make a directory of the store', directory, cause);
     }

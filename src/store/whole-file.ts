@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 
-import { fileError } from '../core/errors.js';
+import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 
 /**
  * Writes a file that other processes read: they see the old one or the new one, never a part, also after a power cut.
@@ -19,7 +19,26 @@ export async function writeWhole(path: string, data: string | Uint8Array, mode =
     }
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    // The first error is the reason.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw fileError('write a file', path, cause);
   }
+}
+
+/**
+ * The file that a person means by a path: links are followed, and what is no regular file is refused, since a whole file
+ * takes the place of what is there (of /dev/stdout, too).
+ * @throws invalid-input
+ */
+export async function replaceableFile(path: string): Promise<string> {
+  try {
+    if ((await stat(path)).isFile()) return await realpath(path);
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return path;
+    throw fileError('look at a file', path, cause);
+  }
+  throw new VmRunnerError('invalid-input', 'not a regular file', {
+    subject: path,
+    hint: 'Name a file; it is replaced as a whole.',
+  });
 }

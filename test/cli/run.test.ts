@@ -134,7 +134,52 @@ describe('vm-runner run', () => {
     expect(stderr).toContain(
       '- relative path in the guest with --user: out.txt. Begin it with a slash, or say where it starts with --workdir.',
     );
-    expect(stderr).toContain('- no such directory for the report: ');
+    expect(stderr).toContain('- cannot write the report there: ');
+  });
+
+  it.each([
+    [['--report', '/dev/stdout'], 'not a regular file: /dev/stdout. Name a file; it is replaced as a whole.'],
+    [
+      ['--user', ''],
+      'not a user of the guest: --user=. Give name, uid, name:group or uid:gid; leave the flag out for root.',
+    ],
+  ])('refuses %j', async (args, sentence) => {
+    const { run } = await fake();
+    expect(await run([...args, '--', 'true'])).toEqual({
+      exitCode: 125,
+      stdout: '',
+      stderr: `vm-runner: ${sentence}\n`,
+    });
+  });
+
+  it('refuses a script that is too large before it boots anything', async () => {
+    const { run, directory } = await fake();
+    await writeFile(path.join(directory, 'big.sh'), 'true\n'.repeat(1_000_000));
+    expect((await run(['--script', 'big.sh'])).stderr).toBe(
+      'vm-runner: script is larger than 4 MiB: big.sh. Copy it in with --put, and run it there.\n',
+    );
+  });
+
+  it('leaves out names that are not UTF-8, and says so, both ways', async () => {
+    const { run, directory } = await fake();
+    await mkdir(path.join(directory, 'in'));
+    await writeFile(path.join(directory, 'in/good'), 'x');
+    await writeFile(Buffer.concat([Buffer.from(path.join(directory, 'in/')), Buffer.from([0xff, 0x62])]), 'x');
+    const guest = path.join(directory, 'guest');
+    const script = `test "$(ls ${guest})" = good && printf one > "${guest}/$(printf 'a\\377b')"`;
+    const { exitCode, stderr } = await run([
+      '--put',
+      `in:${guest}`,
+      '--get',
+      `${guest}/**:back`,
+      '--',
+      'sh',
+      '-c',
+      script,
+    ]);
+    expect(exitCode).toBe(0);
+    expect(stderr.match(/warning: left out .*: its name is not UTF-8/g)).toHaveLength(2);
+    expect(await readdir(path.join(directory, 'back'))).toEqual(['good']);
   });
 
   it('writes the whole story to a report', async () => {

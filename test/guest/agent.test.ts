@@ -81,6 +81,17 @@ describe('exec', () => {
     expect(await execute(agent, sh('head -c 1 >/dev/null; exit 5'), { stdin: endless() })).toMatchObject({ code: 5 });
   });
 
+  it('ends a program whose standard input cannot be read to its end, and says so', async () => {
+    const { agent } = await localAgent();
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield Promise.resolve(Buffer.from('half'));
+      throw new Error('EIO: i/o error, read');
+    }
+    await expect(execute(agent, { kind: 'argv', argv: ['cat'] }, { stdin: broken() })).rejects.toThrow(
+      'cannot read standard input: EIO: i/o error, read',
+    );
+  });
+
   it('runs scripts whose programs read standard input', async () => {
     const { agent } = await localAgent();
     const content = Buffer.from('read line; echo "read $line, arg $1"; cat >/dev/null; echo end');

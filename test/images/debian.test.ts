@@ -11,7 +11,7 @@ import type { RootDescription } from '../../src/images/image-directory.js';
 import { DEFAULT_RECIPE, rootKey } from '../../src/images/recipe.js';
 import { removeAbandoned } from '../../src/store/temporary.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
-import { deadProcess, recordingLog, rejection, temporaryStore } from './support.js';
+import { deadProcess, recordingLog, rejection, temporaryStore, writeProgram } from './support.js';
 
 const HOST = { platform: 'linux', architecture: 'x64', uid: 1000, osRelease: 'ID=debian\n' };
 const DESCRIPTION: RootDescription = {
@@ -199,7 +199,24 @@ describe('DebianLibrary', () => {
     const { library, context } = await setUp({ buildRoot: countingBuilder(), searchPath: '/nowhere' });
     const before = await library().check();
     expect(before.map(({ level }) => level)).toEqual(['ok', 'problem']);
-    expect(before[1]?.text).toContain('apt-get install mmdebstrap tar fakeroot e2fsprogs');
+    expect(before[1]?.text).toContain('apt-get install mmdebstrap tar fakeroot e2fsprogs uidmap');
+    await library().resolve('default', context);
+    expect((await library().check()).map(({ level }) => level)).toEqual(['ok', 'warning']);
+  });
+
+  it('tells the doctor when all tools are there but this user cannot build with them', async () => {
+    const searchPath = await temporaryDirectory();
+    const { library, context } = await setUp({ buildRoot: countingBuilder(), searchPath });
+    for (const name of ['mmtarfilter', 'tar', 'fakeroot', 'mke2fs', 'newuidmap']) {
+      await writeProgram(searchPath, name, '');
+    }
+    await writeProgram(searchPath, 'mmdebstrap', `process.exit(process.argv[2] === '--unshare-helper' ? 25 : 0)`);
+    const [, problem] = await library().check();
+    expect(problem).toMatchObject({ level: 'problem', subject: 'images' });
+    expect(problem?.text).toMatch(
+      /^the default image cannot be built as this user\. .* \/etc\/subuid and \/etc\/subgid/,
+    );
+    expect(await library({ host: { ...HOST, uid: 0 } }).check()).toHaveLength(1);
     await library().resolve('default', context);
     expect((await library().check()).map(({ level }) => level)).toEqual(['ok', 'warning']);
   });

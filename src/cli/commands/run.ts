@@ -56,7 +56,7 @@ async function runJob(flags: ParsedFlags, world: World): Promise<number> {
   await attempt(async () => {
     const host = await openCliHost(world, settings.provider);
     await inFreshVm(host, settings, { world, log, timeline }, async (agent, signal) => {
-      await timeline.measure('put', () => putFiles(agent, settings, signal));
+      await timeline.measure('put', () => putFiles(agent, settings, log, signal));
       await attempt(async () => {
         outcome.status = await timeline.measure('run', () => runProgram(agent, settings, world, signal));
       });
@@ -149,8 +149,9 @@ async function endVm(
   }
 }
 
-async function putFiles(agent: GuestAgent, settings: RunSettings, signal: AbortSignal): Promise<void> {
-  const options = { owner: settings.user, signal };
+async function putFiles(agent: GuestAgent, settings: RunSettings, log: Log, signal: AbortSignal): Promise<void> {
+  const onSkipped = (name: string): void => log.warn(`left out ${name}: its name is not UTF-8`);
+  const options = { owner: settings.user, signal, onSkipped };
   if (settings.workspace !== undefined) await agent.putTree(settings.workspace, settings.workspace, options);
   for (const put of settings.puts) {
     const target = path.posix.normalize(absoluteGuestPath(put.target, workdirOf(settings)));

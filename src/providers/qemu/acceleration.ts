@@ -24,6 +24,10 @@ export interface AccelerationOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly device?: string;
+  /** Tries anew unless hardware acceleration is known to work: someone may have repaired it, and wants to see. */
+  readonly doubtful?: boolean;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
 }
 
 /** What is remembered: one answer, for exactly this boot of this host with this QEMU. */
@@ -32,16 +36,34 @@ interface Remembered {
   readonly key: string;
   /** `undefined` when hardware acceleration works. */
   readonly reason?: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly triedAt?: number;
 }
 
-/** Hardware acceleration where guests really run with it, else software emulation. Probes once per boot of the host. */
+/**
+ * How long "it does not work" holds: a loaded host may have been too slow for the test guest. A try that hangs costs 10 s,
+ * which is nothing against an hour of jobs that are emulated for no reason.
+ */
+const REFUSAL_HOLDS_MS = 3_600_000;
+
+/**
+ * Hardware acceleration where guests really run with it, else software emulation. That it works is found out once per boot
+ * of the host, that it does not once an hour.
+ */
 export async function chooseAcceleration(options: AccelerationOptions): Promise<AccelerationChoice> {
-  const { store, processes, log, signal } = options;
+  const { store, processes, log, signal, now = Date.now } = options;
   const unusable = await deviceProblem(options.device ?? '/dev/kvm');
   if (unusable !== undefined) return { acceleration: 'tcg', reason: unusable };
 
   const key = `${options.qemuVersion} | ${processes.self.bootId} | ${await cpuModel()}`;
-  const known = await recall(store, key);
+  const started = now();
+  const believe = (remembered: Remembered): boolean => {
+    if (remembered.reason === undefined) return true;
+    // One that was found after we asked is fresh enough for everyone. One of the future has a clock that was set since.
+    const { triedAt = 0 } = remembered;
+    return triedAt >= (options.doubtful === true ? started : started - REFUSAL_HOLDS_MS) && triedAt <= now();
+  };
+  const known = await recall(store, key, believe);
   if (known !== undefined) return known;
 
   const lock = await acquireLock(path.join(store.locks, 'acceleration'), {
@@ -50,11 +72,11 @@ export async function chooseAcceleration(options: AccelerationOptions): Promise<
     onWait: (holder) => log.info(`waiting for process ${holder.pid}, which is trying hardware acceleration`),
   });
   try {
-    const meanwhile = await recall(store, key);
+    const meanwhile = await recall(store, key, believe);
     if (meanwhile !== undefined) return meanwhile;
-    log.progress('trying hardware acceleration, once per boot of this host');
+    log.progress('trying hardware acceleration');
     const reason = await options.probe();
-    const remembered: Remembered = { version: 1, key, reason };
+    const remembered: Remembered = { version: 1, key, reason, triedAt: now() };
     await writeWhole(store.acceleration, `${JSON.stringify(remembered, undefined, 2)}\n`);
     return choice(reason);
   } finally {
@@ -77,7 +99,11 @@ async function deviceProblem(device: string): Promise<string | undefined> {
   }
 }
 
-async function recall(store: StorePaths, key: string): Promise<AccelerationChoice | undefined> {
+async function recall(
+  store: StorePaths,
+  key: string,
+  believe: (remembered: Remembered) => boolean,
+): Promise<AccelerationChoice | undefined> {
   let text: string;
   try {
     text = await readFile(store.acceleration, 'utf8');
@@ -88,7 +114,7 @@ async function recall(store: StorePaths, key: string): Promise<AccelerationChoic
   try {
     const value = JSON.parse(text) as Partial<Remembered> | null;
     if (value?.version !== 1 || value.key !== key) return undefined;
-    return choice(typeof value.reason === 'string' ? value.reason : undefined);
+    return believe(value as Remembered) ? choice(value.reason) : undefined;
   } catch {
     // Only a memory: what cannot be read is found out again.
     return undefined;

@@ -11,7 +11,7 @@ import type { VmRecord } from '../../store/record.js';
 import type { Store } from '../../store/store.js';
 import type { CreateContext, CreateRequest, Provider } from '../provider.js';
 import { destroyVm, newRecord, waitUntilUp } from '../vm-process.js';
-import { chooseAcceleration, type AccelerationChoice } from './acceleration.js';
+import { chooseAcceleration, type AccelerationChoice, type AccelerationOptions } from './acceleration.js';
 import { probeAcceleration } from './acceleration-probe.js';
 import { checkFreeSpace } from './free-space.js';
 import { qemuArguments, qmpArgument } from './machine.js';
@@ -109,7 +109,7 @@ export class QemuProvider implements Provider {
       const text = 'hardware acceleration is tried with the first VM, or here once the default image is built';
       return [version, { level: 'ok', subject, text }];
     }
-    const { reason } = await this.#acceleration(image, context);
+    const { reason } = await this.#acceleration(image, context, { doubtful: true });
     if (reason === undefined) return [version, { level: 'ok', subject, text: 'hardware acceleration works' }];
     return [
       version,
@@ -120,6 +120,7 @@ export class QemuProvider implements Provider {
   async #acceleration(
     image: BootImage,
     { log, signal }: Pick<CreateContext, 'log' | 'signal'>,
+    how: Pick<AccelerationOptions, 'doubtful'> = {},
   ): Promise<AccelerationChoice> {
     const [binary, searchPath] = [this.#binary, this.#searchPath];
     const version = await qemuVersion(binary, searchPath);
@@ -130,6 +131,7 @@ export class QemuProvider implements Provider {
       probe: () => probeAcceleration({ binary, kernel: image.kernel, acceleration: 'kvm', searchPath, signal }),
       log,
       signal,
+      ...how,
     });
   }
 }

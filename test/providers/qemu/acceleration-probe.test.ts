@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { findByArgument } from '../../../src/process/end.js';
 import { SYSTEM_PATH } from '../../../src/process/system-path.js';
@@ -32,6 +32,13 @@ describe('probeAcceleration', () => {
     const { answer, kernel } = await probe(`process.on('SIGTERM', () => {}); setInterval(() => {}, 1000);`);
     expect(answer).toBe('a test guest hung for 1 s');
     expect(findByArgument(new LinuxProcessTable(), kernel)).toEqual([]);
+  });
+
+  it('gives the QEMU that boots a guest nothing of our environment', async () => {
+    vi.stubEnv('INPUT_TOKEN', 'secret');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { answer } = await probe(`console.error(JSON.stringify(process.env)); process.exit(1);`);
+    expect(answer).toBe(`QEMU said: ${JSON.stringify({ PATH: SYSTEM_PATH })}`);
   });
 
   it("passes QEMU's reason on", async () => {

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -47,6 +47,44 @@ describe('chooseAcceleration', () => {
     expect(await choose('a test guest hung for 10 s')).toEqual(expected);
     expect(await choose(undefined)).toEqual(expected);
     expect(probes()).toBe(1);
+  });
+
+  it('believes that it does not work for an hour: a loaded host may have been too slow', async () => {
+    const { choose, probes } = await setUp();
+    let time = 1_700_000_000_000;
+    const now = (): number => time;
+    await choose('hung', { now });
+    time += 3_600_000;
+    expect(await choose(undefined, { now })).toMatchObject({ reason: 'hung' });
+    time += 1;
+    expect(await choose(undefined, { now })).toMatchObject({ acceleration: 'kvm' });
+    time += 1000 * 3_600_000;
+    expect(await choose('hung', { now })).toMatchObject({ acceleration: 'kvm' });
+    expect(probes()).toBe(2);
+  });
+
+  it('does not believe what was found at a time that is still to come, or at none', async () => {
+    const { choose, probes, store } = await setUp();
+    await choose('hung', { now: () => 2000 });
+    await choose('hung', { now: () => 1000 });
+    expect(probes()).toBe(2);
+    const { triedAt, ...old } = JSON.parse(await readFile(store.paths.acceleration, 'utf8')) as { triedAt: number };
+    expect(triedAt).toBe(1000);
+    await writeFile(store.paths.acceleration, JSON.stringify(old));
+    expect(await choose(undefined)).toMatchObject({ acceleration: 'kvm' });
+  });
+
+  it('tries anew for those who doubt, unless it works; once for all who doubt at the same time', async () => {
+    const { choose, probes } = await setUp();
+    let time = 1000;
+    const now = (): number => (time += 1);
+    await choose('hung', { now });
+    const doubts = [1, 2].map(() => choose('hangs still', { now, doubtful: true }));
+    expect((await Promise.all(doubts)).map(({ reason }) => reason)).toEqual(['hangs still', 'hangs still']);
+    expect(probes()).toBe(2);
+    expect(await choose(undefined, { now, doubtful: true })).toMatchObject({ acceleration: 'kvm' });
+    expect(await choose('hung', { now, doubtful: true })).toMatchObject({ acceleration: 'kvm' });
+    expect(probes()).toBe(3);
   });
 
   it('tries again with another QEMU, and when what it remembers is damaged', async () => {

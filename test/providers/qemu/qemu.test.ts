@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -48,6 +48,22 @@ async function writeImage(store: Store): Promise<BootImage> {
     initramfs: at('initramfs.cpio'),
     rootDisk: at('root.ext4'),
   };
+}
+
+/** A library for the doctor, who builds nothing. */
+const images = (image: BootImage | undefined): ImageLibrary => ({
+  find: () => Promise.resolve(image),
+  resolve: () => Promise.reject(new Error('the doctor builds nothing')),
+  check: () => Promise.resolve([]),
+});
+
+function canTry(device: string): boolean {
+  try {
+    accessSync(device, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 describe('QemuProvider', () => {
@@ -141,11 +157,6 @@ describe('QemuProvider', () => {
   it('tells the doctor its version, and how guests run here once there is an image to try it with', async () => {
     const { provider, request } = await setUp();
     const { bootImage } = request();
-    const images = (image: BootImage | undefined): ImageLibrary => ({
-      find: () => Promise.resolve(image),
-      resolve: () => Promise.reject(new Error('the doctor builds nothing')),
-      check: () => Promise.resolve([]),
-    });
     const context = createContext();
     expect(await provider.check(images(undefined), context)).toMatchObject([
       { level: 'ok', text: 'QEMU emulator version 7.2.0' },
@@ -157,5 +168,19 @@ describe('QemuProvider', () => {
     const [, acceleration] = await provider.check(images(bootImage), context);
     expect(acceleration?.level).toBe('warning');
     expect(acceleration?.text).toMatch(/^no hardware acceleration \(.+\)/);
+  });
+
+  it.skipIf(!canTry('/dev/kvm'))('tries anew for the doctor what did not work, and for VMs not yet', async () => {
+    const { provider, store, request } = await setUp();
+    const { bootImage } = request();
+    const triedAt = async (): Promise<unknown> =>
+      (JSON.parse(await readFile(store.paths.acceleration, 'utf8')) as { triedAt: unknown }).triedAt;
+    await provider.create(request('vm-1'), createContext());
+    const before = await triedAt();
+    await provider.create(request('vm-2'), createContext());
+    expect(await triedAt()).toBe(before);
+    await provider.check(images(bootImage), createContext());
+    expect(await triedAt()).not.toBe(before);
+    for (const name of ['vm-1', 'vm-2']) await provider.destroy(name);
   });
 });
