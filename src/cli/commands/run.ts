@@ -43,37 +43,46 @@ async function runJob(flags: ParsedFlags, world: World): Promise<number> {
   const log = terminalLog(world.stderr, settings);
   const timeline = new Timeline();
   const outcome: Outcome = { status: undefined, collected: undefined, error: undefined };
-  // The first thing that went wrong is the reason; what follows from it is only told.
-  const attempt = async (work: () => Promise<void>): Promise<void> => {
-    try {
-      await work();
-    } catch (thrown) {
-      const error = toVmRunnerError(thrown);
-      if (outcome.error === undefined) outcome.error = error;
-      else log.warn(error.message);
-    }
-  };
-  await attempt(async () => {
+  try {
     const host = await openCliHost(world, settings.provider);
     await inFreshVm(host, settings, { world, log, timeline }, async (agent, signal) => {
       await timeline.measure('put', () => putFiles(agent, settings, log, signal));
-      await attempt(async () => {
-        outcome.status = await timeline.measure('run', () => runProgram(agent, settings, world, signal));
-      });
-      // What a failed or overdue program wrote is what its author wants to see; after a cancel nobody waits for it.
-      if (signal.aborted) return;
-      await attempt(async () => {
-        outcome.collected = await timeline.measure('get', () => getFiles(agent, settings, log, signal));
-        const unmatched = unmatchedError(outcome.collected);
-        if (unmatched !== undefined) throw unmatched;
-      });
+      await runAndCollect(agent, settings, { world, log, timeline, signal }, outcome);
     });
-  });
+  } catch (error) {
+    outcome.error = toVmRunnerError(error);
+  }
   const exitCode = exitCodeFor(outcome.status, outcome.error);
   if (outcome.error !== undefined) world.stderr.write(`vm-runner: ${printable(renderError(outcome.error))}\n`);
   if (settings.report !== undefined)
     await report(settings.report, { settings, exitCode, ...outcome, spans: timeline.spans }, log);
   return exitCode;
+}
+
+/** Brings files home also when the program failed or was overdue; the first thing that went wrong is the reason. */
+async function runAndCollect(
+  agent: GuestAgent,
+  settings: RunSettings,
+  { world, log, timeline, signal }: RunContext & { readonly signal: AbortSignal },
+  outcome: Outcome,
+): Promise<void> {
+  let failure: VmRunnerError | undefined;
+  try {
+    outcome.status = await timeline.measure('run', () => runProgram(agent, settings, world, signal));
+  } catch (error) {
+    failure = toVmRunnerError(error);
+  }
+  // After a cancel nobody waits for files, and without an agent there are none.
+  if (!signal.aborted && failure?.code !== 'agent-unreachable') {
+    try {
+      outcome.collected = await timeline.measure('get', () => getFiles(agent, settings, log, signal));
+      failure ??= unmatchedError(outcome.collected);
+    } catch (error) {
+      if (failure === undefined) failure = toVmRunnerError(error);
+      else log.warn(toVmRunnerError(error).message);
+    }
+  }
+  if (failure !== undefined) throw failure;
 }
 
 /** The job has run by now: that nobody can read about it must not change its result. */
