@@ -64,6 +64,7 @@ export async function runJob(host: Host, request: JobRequest, context: JobContex
     });
     // A lost VM or a cancel is the end; a script that failed, or took too long, has artifacts all the same.
     if (watched.aborted) throw abortReason(watched);
+    if (ended.error?.code === 'agent-unreachable') throw ended.error;
     const brought = await attempt(() => timeline.measure('artifacts', () => bringHome(agent, request, log, watched)));
     if (ended.error !== undefined && brought.error !== undefined) log.warn(`No artifacts: ${brought.error.message}`);
     return { record, status: ended.value, error: ended.error ?? brought.error, collected: brought.value };
