@@ -1,4 +1,4 @@
-import { abortReason, Deadline } from '../core/deadline.js';
+import { abortReason, Deadline, delay } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
 import { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
@@ -8,6 +8,8 @@ import type { VmRecord } from '../store/record.js';
 /** How long a VM that is up may take to answer on a free port. */
 const ATTACH_TIMEOUT_MS = 30_000;
 const WATCH_INTERVAL_MS = 200;
+const ENDING_MS = 1000;
+const ENDING_POLL_MS = 10;
 const CONSOLE_INTERVAL_MS = 5000;
 const CONSOLE_LINES = 20;
 
@@ -32,8 +34,7 @@ export async function withAgent<T>(
     await using agent = await connect(host, record, either, timeoutMs, connectError);
     return await work(agent, either);
   } catch (error) {
-    // The connection may break before the watcher's next look.
-    if (error instanceof VmRunnerError && error.code === 'agent-unreachable') watch.look();
+    if (error instanceof VmRunnerError && error.code === 'agent-unreachable') await watch.lookClosely();
     if (watch.signal.aborted && !signal.aborted) throw await withConsole(host, record, abortReason(watch.signal));
     if (error instanceof VmRunnerError && ['boot-timeout', 'agent-unreachable'].includes(error.code)) {
       throw await withConsole(host, record, error);
@@ -55,7 +56,8 @@ async function connect(
 
 interface Watch extends Disposable {
   readonly signal: AbortSignal;
-  look(): void;
+  /** After the connection broke: whether it was the VM that ended. */
+  lookClosely(): Promise<void>;
 }
 
 function watchVm(host: Pick<Host, 'store' | 'processes'>, record: VmRecord): Watch {
@@ -71,7 +73,14 @@ function watchVm(host: Pick<Host, 'store' | 'processes'>, record: VmRecord): Wat
   };
   const timers = [setInterval(look, WATCH_INTERVAL_MS), setInterval(bound, CONSOLE_INTERVAL_MS)];
   look();
-  return { signal: died.signal, look, [Symbol.dispose]: () => timers.forEach((timer) => clearInterval(timer)) };
+  const lookClosely = async (): Promise<void> => {
+    // A process that ends closes its sockets first, and is gone only some moments later.
+    for (const end = performance.now() + ENDING_MS; performance.now() < end; await delay(ENDING_POLL_MS)) {
+      look();
+      if (died.signal.aborted) return;
+    }
+  };
+  return { signal: died.signal, lookClosely, [Symbol.dispose]: () => timers.forEach((timer) => clearInterval(timer)) };
 }
 
 /** The same error with what the VM's console, or the program that runs it, said last. */
