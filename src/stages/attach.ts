@@ -75,9 +75,11 @@ function watchVm(host: Pick<Host, 'store' | 'processes'>, record: VmRecord): Wat
   look();
   const lookClosely = async (): Promise<void> => {
     // A process that ends closes its sockets first, and is gone only some moments later.
-    for (const end = performance.now() + ENDING_MS; performance.now() < end; await delay(ENDING_POLL_MS)) {
+    const end = performance.now() + ENDING_MS;
+    look();
+    while (!died.signal.aborted && performance.now() < end) {
+      await delay(ENDING_POLL_MS);
       look();
-      if (died.signal.aborted) return;
     }
   };
   return { signal: died.signal, lookClosely, [Symbol.dispose]: () => timers.forEach((timer) => clearInterval(timer)) };
