@@ -7,7 +7,9 @@ import { abortReason } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
 import type { ExitStatus, Program } from '../core/job.js';
 import { callDuplex, messagesOf } from './call.js';
-import { AgentService, ExecRequestSchema, Root, type ExecResponse } from './gen/vmrunner/agent/v1/agent_pb.js';
+import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
+import { ExecRequestSchema, type ExecResponse } from './gen/vmrunner/agent/v1/exec_pb.js';
+import { Root } from './gen/vmrunner/agent/v1/root_pb.js';
 import { guestError } from './status.js';
 
 type ExecRequest = MessageShape<typeof ExecRequestSchema>;

@@ -12,7 +12,9 @@ import { fileError, VmRunnerError } from '../core/errors.js';
 import { replaceableFile } from '../store/whole-file.js';
 import { callDownload } from './call.js';
 import { Checksum } from './checksum.js';
-import { AgentService, PutFileRequestSchema, Root, type FileHeader } from './gen/vmrunner/agent/v1/agent_pb.js';
+import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
+import { PutFileRequestSchema, type FileHeader } from './gen/vmrunner/agent/v1/files_pb.js';
+import { Root } from './gen/vmrunner/agent/v1/root_pb.js';
 import { guestError } from './status.js';
 import { checked, rechunk, upload } from './transfer.js';
 
@@ -89,6 +91,7 @@ export async function getFile(client: Client, source: string, target: string, si
           return { data: response.value };
         case 'trailer':
           return { trailer: response.value };
+        case 'hole':
         case undefined:
           return undefined;
       }

@@ -8,7 +8,7 @@ import { abortReason } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
 import { callUpload } from './call.js';
 import { Checksum } from './checksum.js';
-import type { FileTrailer } from './gen/vmrunner/agent/v1/agent_pb.js';
+import type { FileTrailer } from './gen/vmrunner/agent/v1/files_pb.js';
 import { guestError } from './status.js';
 
 /** Large enough that messages cost little, small enough for the buffers on the way. */

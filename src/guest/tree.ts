@@ -6,7 +6,9 @@ import { VmRunnerError } from '../core/errors.js';
 import { callDownload } from './call.js';
 import { Checksum } from './checksum.js';
 import type { PutOptions } from './files.js';
-import { AgentService, PutTreeRequestSchema, Root } from './gen/vmrunner/agent/v1/agent_pb.js';
+import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
+import { Root } from './gen/vmrunner/agent/v1/root_pb.js';
+import { PutTreeRequestSchema } from './gen/vmrunner/agent/v1/trees_pb.js';
 import { packTree } from './pack.js';
 import { guestError } from './status.js';
 import { checked, rechunk, upload } from './transfer.js';
@@ -66,6 +68,7 @@ export async function getTree(
           return { data: response.value };
         case 'trailer':
           return { trailer: response.value.stream };
+        case 'totals':
         case undefined:
           return undefined;
       }

@@ -30,7 +30,7 @@ pub async fn answer(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut 
     let started = ExecStarted { pid: running.pid.unsigned_abs() };
     responses.message(&ExecResponse { response: Some(exec_response::Response::Started(started)) }).await?;
     let ended = pump::run(running, requests, responses, &DIALECT).await?;
-    let exit = ExecExit { code: ended.code, signal: ended.signal };
+    let exit = ExecExit { code: ended.code, signal: ended.signal, ..ExecExit::default() };
     responses.message(&ExecResponse { response: Some(exec_response::Response::Exit(exit)) }).await?;
     Ok(())
 }

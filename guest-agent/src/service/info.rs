@@ -31,6 +31,7 @@ pub async fn answer(agent: &Agent, requests: &mut Receiver, responses: &mut Send
             .flat_map(|boot| boot.marks.borrow().clone())
             .map(|(name, uptime_ms)| BootMark { name: name.to_owned(), uptime_ms })
             .collect(),
+        ..InfoResponse::default()
     };
     Ok(responses.message(&info).await?)
 }

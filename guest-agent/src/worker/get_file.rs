@@ -28,7 +28,12 @@ pub fn run(channel: &mut Channel) -> Result<(), Status> {
         return Err(Status::new(Code::FailedPrecondition, "not-a-regular-file", message));
     }
     let size = metadata.size();
-    let header = FileHeader { size, mode: metadata.mode() & super::target::PERMISSIONS, mtime: metadata.mtime() };
+    let header = FileHeader {
+        size,
+        mode: metadata.mode() & super::target::PERMISSIONS,
+        mtime: metadata.mtime(),
+        ..FileHeader::default()
+    };
     channel.send(&GetFileResponse { response: Some(Response::Header(header)) })?;
 
     let mut sum = Sum::default();
