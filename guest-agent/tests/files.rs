@@ -11,7 +11,7 @@ use vm_agent::r#gen::agent::*;
 
 async fn put(client: &mut Client, path: &str, data: &[u8], sent: Option<FileTrailer>) -> Result<PutFileResponse, End> {
     use put_file_request::Request;
-    let file = Some(FileHeader { size: data.len() as u64, mode: 0o640, mtime: 1_000_000_000 });
+    let file = Some(FileHeader { size: data.len() as u64, mode: 0o640, mtime: 1_000_000_000, ..FileHeader::default() });
     let mut parts = vec![Request::Header(PutFileHeader { path: path.into(), file, ..PutFileHeader::default() })];
     parts.extend(data.chunks(100_000).map(|chunk| Request::Data(Bytes::copy_from_slice(chunk))));
     parts.extend(sent.map(Request::Trailer));
@@ -30,6 +30,7 @@ async fn get(client: &mut Client, path: &str) -> Result<(FileHeader, Vec<u8>), E
             Response::Header(found) => header = Some(found),
             Response::Data(chunk) => data.extend_from_slice(&chunk),
             Response::Trailer(found) => sent = Some(found),
+            Response::Hole(size) => data.resize(data.len() + size as usize, 0),
         }
     }
     if call.end().code != 0 {

@@ -20,6 +20,7 @@ async fn get_tree(client: &mut Client, request: GetTreeRequest) -> Result<(Vec<u
         match message.response.unwrap() {
             Response::Data(chunk) => data.extend_from_slice(&chunk),
             Response::Trailer(found) => end = Some(found),
+            Response::Totals(_) => {}
         }
     }
     if call.end().code != 0 {

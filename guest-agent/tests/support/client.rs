@@ -204,7 +204,9 @@ impl Call {
             match message.response {
                 Some(exec_response::Response::Stdout(data)) => outcome.stdout.extend_from_slice(&data),
                 Some(exec_response::Response::Stderr(data)) => outcome.stderr.extend_from_slice(&data),
-                Some(exec_response::Response::Exit(ExecExit { code, signal, .. })) => outcome.exit = Some((code, signal)),
+                Some(exec_response::Response::Exit(ExecExit { code, signal, .. })) => {
+                    outcome.exit = Some((code, signal))
+                }
                 Some(exec_response::Response::Started(_)) | None => {}
             }
         }
