@@ -4,7 +4,8 @@ use crate::agent::{Agent, Ending};
 use crate::nonblocking::NonBlocking;
 use crate::process::launch::Hold;
 use crate::process::reap::Ended;
-use crate::process::spawn::{self, Candidate, Spec};
+use crate::process::spawn::{self, Candidate, Containment, Spec};
+use crate::process::tree::{Bond, Tree};
 use crate::rpc::receiver::Receiver;
 use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
@@ -40,7 +41,7 @@ pub async fn answer(
     let ended = (&mut worker.end).await;
     worker.hold.let_go();
     match ended {
-        Ok(Ended { code: 0, signal: 0 }) => Ok(()),
+        Ok(Ended { code: 0, signal: 0, .. }) => Ok(()),
         Ok(Ended { signal: 0, .. }) => Err(worker::parse_refusal(&String::from_utf8_lossy(&sentence))),
         _ => Err(Status::new(Code::Internal, "worker-failed", "the file worker was killed; see the guest's console")),
     }
@@ -71,12 +72,12 @@ impl Worker {
             account: None,
             stdio: [stdin, stdout, stderr],
             terminal: false,
-            cgroup: None,
+            containment: Containment::None,
         };
         // A start that fails shows as a worker that ended at once, so nobody has to wait for the report.
-        let (pid, _report) = spawn::fork(spec)?;
+        let pid = spawn::fork(spec)?.pid;
         let end = agent.reaper.end_of(pid);
-        let ending: Ending = agent.began(pid, None, GRACE, None);
+        let ending: Ending = agent.began(Tree { pid, bond: Bond::Alone }, GRACE, None);
         Ok(Self { input: Some(input), output, errors, end, hold: Hold::new(agent, ending) })
     }
 }

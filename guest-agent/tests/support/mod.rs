@@ -17,9 +17,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a test on its own runtime under a deadline.
 pub fn run<F: Future<Output = ()>>(test: F) {
+    run_within(DEADLINE, test);
+}
+
+pub fn run_within<F: Future<Output = ()>>(deadline: Duration, test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new()
-        .block_on(&runtime, async { tokio::time::timeout(DEADLINE, test).await.expect("the test hangs") });
+        .block_on(&runtime, async { tokio::time::timeout(deadline, test).await.expect("the test hangs") });
 }
 
 /// Looks again until it is true.
@@ -62,13 +66,21 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Self {
+        Self::start_as(None)
+    }
+
+    /// As an ordinary user, who can write no cgroup. Only root can ask for that.
+    pub fn start_as(uid: Option<u32>) -> Self {
+        use std::os::unix::process::CommandExt;
         let folder = Folder::new();
         let address = format!("unix:{}", folder.path("agent.sock"));
-        let process = Command::new(env!("CARGO_BIN_EXE_vm-agent"))
-            .args(["serve", "--listen", &address])
-            .env("TMPDIR", &folder.0)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vm-agent"));
+        command.args(["serve", "--listen", &address]).env("TMPDIR", &folder.0);
+        if let Some(uid) = uid {
+            std::os::unix::fs::chown(&folder.0, Some(uid), Some(uid)).unwrap();
+            command.uid(uid).gid(uid);
+        }
+        let process = command.spawn().unwrap();
         Self { process, folder }
     }
 
