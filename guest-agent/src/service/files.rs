@@ -16,10 +16,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 const READ: usize = 64 << 10;
 /// A worker says one line; more is a broken one, and not kept.
 const LONGEST_LINE: usize = 8 << 10;
+/// A client that neither sends nor takes a byte for so long holds a worker for nothing.
+const STALL: Duration = Duration::from_secs(120);
 /// A worker that lost its client has this long to remove what it made.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -91,7 +94,7 @@ async fn relay(worker: &Worker, responses: &mut Sender, sentence: &mut BytesMut)
             () = responses.gone() => return Err(Status::gone()),
             read = worker.output.read(&mut answers, READ), if answering => {
                 answering = read.is_ok_and(|count| count > 0);
-                responses.bytes(answers.split().freeze()).await?;
+                within(STALL, responses.bytes(answers.split().freeze())).await??;
             }
             read = worker.errors.read(&mut said, READ), if saying => {
                 saying = read.is_ok_and(|count| count > 0);
@@ -104,6 +107,10 @@ async fn relay(worker: &Worker, responses: &mut Sender, sentence: &mut BytesMut)
     Ok(())
 }
 
+async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Result<T, Status> {
+    timeout(deadline, work).await.map_err(|_| Status::slow(deadline))
+}
+
 /// The client's bytes on their way to the worker.
 struct Feeding {
     input: Option<NonBlocking>,
@@ -111,10 +118,10 @@ struct Feeding {
 }
 
 impl Feeding {
-    /// Returns only when the client is gone.
+    /// Returns only when the client is gone or as good as that.
     async fn run(&mut self, requests: &mut Receiver) -> Status {
         while self.open {
-            match requests.next_bytes().await {
+            match within(STALL, requests.next_bytes()).await.flatten() {
                 Ok(Some(data)) => {
                     self.pass_on(&data).await;
                     // Only now, so that a slow disk stops the client and not the agent's memory.
