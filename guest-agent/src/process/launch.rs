@@ -73,6 +73,14 @@ impl Hold {
         }
     }
 
+    /// Ends the whole tree, and waits until it is gone.
+    pub async fn end(self, grace: Duration) {
+        if let Some(ending) = &self.ending {
+            ending.tree.end(grace).await;
+        }
+        self.let_go();
+    }
+
     /// The program is over; what it left in the background goes on.
     pub fn let_go(mut self) {
         if let Some(ending) = self.ending.take() {
