@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+pub mod smolvm;
 mod upload;
 
 pub use client::{Call, Client, End, Outcome};
@@ -62,13 +63,17 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Listens for both protocols.
+    pub fn start_with(change: impl FnOnce(&mut Command)) -> Self {
         let folder = Folder::new();
-        let address = format!("unix:{}", folder.path("agent.sock"));
-        let process = Command::new(env!("CARGO_BIN_EXE_vm-agent"))
-            .args(["serve", "--listen", &address])
-            .env("TMPDIR", &folder.0)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vm-agent"));
+        command.args(["serve", "--listen", &format!("unix:{}", folder.path("agent.sock"))]);
+        command.args(["--listen-smolvm", &format!("unix:{}", folder.path("smolvm.sock"))]);
+        change(command.env("TMPDIR", &folder.0));
+        let process = command.spawn().unwrap();
         Self { process, folder }
     }
 
@@ -80,6 +85,11 @@ impl Agent {
         let socket = self.socket();
         until("the agent listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
         Client::connect(&socket).await
+    }
+
+    /// A connection for one SmolVM request.
+    pub async fn smolvm(&self) -> smolvm::Peer {
+        smolvm::Peer::connect(&self.folder.0.join("smolvm.sock")).await
     }
 
     pub fn terminate(&self) {
