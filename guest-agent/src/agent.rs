@@ -6,13 +6,14 @@ use crate::process::reap::Reaper;
 use crate::process::script::ScriptFile;
 use crate::process::tree::{Bond, Tree};
 use crate::rpc::status::{Code, Status};
+use crate::smolvm;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -50,6 +51,8 @@ pub struct Ending {
 pub struct Agent {
     pub place: Place,
     pub reaper: Reaper,
+    /// SmolVM requests that may still be taken.
+    pub smolvm_requests: Semaphore,
     groups: RefCell<Groups>,
     running: RefCell<HashMap<i32, Tree>>,
     endings: mpsc::UnboundedSender<Ending>,
@@ -66,6 +69,7 @@ impl Agent {
         Rc::new(Self {
             place,
             reaper: Reaper::default(),
+            smolvm_requests: Semaphore::new(smolvm::MAX_REQUESTS),
             groups: RefCell::new(Groups::find()),
             running: RefCell::default(),
             endings,

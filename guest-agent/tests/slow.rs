@@ -23,12 +23,12 @@ fn run<F: Future<Output = ()>>(test: F) {
 
 /// An agent within this process, and the other end of its only connection.
 fn serve() -> (UnixStream, JoinHandle<()>) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
     let agent = Agent::service();
     let mut housekeeping = tokio::task::JoinSet::new();
     vm_agent::serve::start_housekeeping(&agent, &mut housekeeping);
     let serving = tokio::task::spawn_local(async move {
-        server::serve(theirs, agent).await;
+        server::serve(&mut theirs, &agent).await;
         drop(housekeeping);
     });
     (ours, serving)

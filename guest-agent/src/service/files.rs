@@ -50,16 +50,17 @@ pub async fn answer(
     }
 }
 
-struct Worker {
-    input: Option<NonBlocking>,
-    output: NonBlocking,
-    errors: NonBlocking,
-    end: oneshot::Receiver<Ended>,
-    hold: Hold,
+/// A running file worker and our ends of its pipes.
+pub struct Worker {
+    pub input: Option<NonBlocking>,
+    pub output: NonBlocking,
+    pub errors: NonBlocking,
+    pub end: oneshot::Receiver<Ended>,
+    pub hold: Hold,
 }
 
 impl Worker {
-    fn start(agent: &Rc<Agent>, method: &str, root: &str) -> io::Result<Self> {
+    pub fn start(agent: &Rc<Agent>, method: &str, root: &str) -> io::Result<Self> {
         let argv = ["vm-agent", "worker", method, root].map(CString::new).into_iter().collect::<Result<_, _>>()?;
         let (stdin, input) = spawn::pipe()?;
         let (output, stdout) = spawn::pipe()?;

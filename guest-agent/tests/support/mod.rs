@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+pub mod smolvm;
 mod upload;
 
 pub use client::{Call, Client, End, Outcome};
@@ -66,20 +67,30 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Self {
-        Self::start_as(None)
+        Self::start_with(|_| {})
     }
 
     /// As an ordinary user, who can write no cgroup. Only root can ask for that.
     pub fn start_as(uid: Option<u32>) -> Self {
         use std::os::unix::process::CommandExt;
-        let folder = Folder::new();
-        let address = format!("unix:{}", folder.path("agent.sock"));
+        Self::start_in(Folder::new(), |command, folder| {
+            if let Some(uid) = uid {
+                std::os::unix::fs::chown(&folder.0, Some(uid), Some(uid)).unwrap();
+                command.uid(uid).gid(uid);
+            }
+        })
+    }
+
+    /// Listens for both protocols.
+    pub fn start_with(change: impl FnOnce(&mut Command)) -> Self {
+        Self::start_in(Folder::new(), |command, _| change(command))
+    }
+
+    fn start_in(folder: Folder, change: impl FnOnce(&mut Command, &Folder)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vm-agent"));
-        command.args(["serve", "--listen", &address]).env("TMPDIR", &folder.0);
-        if let Some(uid) = uid {
-            std::os::unix::fs::chown(&folder.0, Some(uid), Some(uid)).unwrap();
-            command.uid(uid).gid(uid);
-        }
+        command.args(["serve", "--listen", &format!("unix:{}", folder.path("agent.sock"))]);
+        command.args(["--listen-smolvm", &format!("unix:{}", folder.path("smolvm.sock"))]);
+        change(command.env("TMPDIR", &folder.0), &folder);
         let process = command.spawn().unwrap();
         Self { process, folder }
     }
@@ -92,6 +103,11 @@ impl Agent {
         let socket = self.socket();
         until("the agent listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
         Client::connect(&socket).await
+    }
+
+    /// A connection for one SmolVM request.
+    pub async fn smolvm(&self) -> smolvm::Peer {
+        smolvm::Peer::connect(&self.folder.0.join("smolvm.sock")).await
     }
 
     pub fn terminate(&self) {
