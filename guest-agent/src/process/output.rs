@@ -92,7 +92,7 @@ pub async fn send_all<S: Sink>(
             read = read(&mut stderr) => pass_on(read, &mut stderr, &mut drain, responses).await?,
             ended = &mut end, if drain.is_none() => {
                 // The sender is only dropped with the agent itself.
-                let ended = ended.unwrap_or(Ended { code: 0, signal: libc::SIGKILL });
+                let ended = ended.unwrap_or_else(|_| Ended::lost());
                 let owed = [&stdout, &stderr].into_iter().flatten().map(Output::waiting).sum();
                 let now = Instant::now();
                 drain = Some(Drain { ended, owed, quiet_at: now + QUIET, longest: now + LONGEST_DRAIN });

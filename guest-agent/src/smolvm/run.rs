@@ -15,8 +15,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long a program has to end when its client is gone.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a program has to end by itself. Short, because a client waits only a second or so longer than its timeout.
+const GRACE: Duration = Duration::from_millis(500);
 const SHELL: &str = "/bin/sh";
 
 enum Over {
@@ -66,7 +66,8 @@ async fn run(client: &mut Client<'_>, running: Running, limit: Option<(Duration,
             Ok(Over::Ended(ended))
         }
         given = expiry(limit, &has_ended) => {
-            hold.end(Duration::ZERO).await;
+            hold.end().await;
+            hold.let_go();
             Ok(Over::TimedOut(given))
         }
         () = client.reader.gone() => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -18,9 +18,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a test on its own runtime under a deadline.
 pub fn run<F: Future<Output = ()>>(test: F) {
+    run_within(DEADLINE, test);
+}
+
+pub fn run_within<F: Future<Output = ()>>(deadline: Duration, test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new()
-        .block_on(&runtime, async { tokio::time::timeout(DEADLINE, test).await.expect("the test hangs") });
+        .block_on(&runtime, async { tokio::time::timeout(deadline, test).await.expect("the test hangs") });
 }
 
 /// Looks again until it is true.
@@ -64,6 +68,18 @@ pub struct Agent {
 impl Agent {
     pub fn start() -> Self {
         Self::start_with(|_| {})
+    }
+
+    /// As an ordinary user, who can write no cgroup. Only root can ask for that.
+    pub fn start_as(uid: Option<u32>) -> Self {
+        use std::os::unix::process::CommandExt;
+        Self::start_with(|command| {
+            if let Some(uid) = uid {
+                let folder = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "TMPDIR"));
+                std::os::unix::fs::chown(folder.unwrap(), Some(uid), Some(uid)).unwrap();
+                command.uid(uid).gid(uid);
+            }
+        })
     }
 
     /// Listens for both protocols.
