@@ -44,7 +44,8 @@ pub async fn serve_session(stream: &mut dyn Duplex, agent: &Rc<Agent>) {
             },
             Err(error) => Err(error),
         };
-        if served.is_err() {
+        // A request in the midst of another one is the next client's, who came unseen.
+        if served.is_err() && !client.reader.is_at_request() {
             return;
         }
     }
