@@ -104,6 +104,14 @@ impl Hold {
         }
     }
 
+    /// Ends the whole tree without a grace. Returns when it is gone.
+    pub async fn kill(self) {
+        if let Some(ending) = &self.ending {
+            ending.tree.end(Duration::ZERO).await;
+        }
+        self.let_go();
+    }
+
     /// The program is over; what it left in the background goes on.
     pub fn let_go(mut self) {
         if let Some(ending) = self.ending.take() {

@@ -9,6 +9,7 @@ use crate::rpc::receiver::Receiver;
 use crate::rpc::sender::{Gone, Sender};
 use crate::rpc::status::Status;
 use bytes::{Buf, Bytes};
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
@@ -53,8 +54,15 @@ pub async fn run(
     let stdout = stdout.map(|source| Output::new(source, dialect.stdout));
     let stderr = stderr.map(|source| Output::new(source, dialect.stderr));
     let mut feed = Feed { requests, input, queue: VecDeque::new(), queued: 0, ended: false, terminal, hold: &hold };
+    let has_ended = Cell::new(false);
+    let end = async {
+        let ended = end.await;
+        has_ended.set(true);
+        ended
+    };
+    let sending = output::send_all(stdout, stderr, end, responses);
     let outcome = tokio::select! {
-        outcome = within(timeout, &hold, output::send_all(stdout, stderr, end, responses)) => outcome?,
+        outcome = within(timeout, &has_ended, &hold, sending) => outcome?,
         status = feed.run(dialect) => return Err(status),
     };
     hold.let_go();
@@ -64,17 +72,26 @@ pub async fn run(
 /// Ends the tree when the time is over. The last words of the program are still sent while it is being ended.
 async fn within(
     timeout: Option<Duration>,
+    has_ended: &Cell<bool>,
     hold: &Hold,
     sending: impl Future<Output = Result<Ended, Gone>>,
 ) -> Result<Outcome, Gone> {
     let mut sending = pin!(sending);
     tokio::select! {
         ended = &mut sending => return Ok(Outcome { ended: ended?, timed_out: false }),
-        () = after(timeout) => {}
+        () = overdue(timeout, has_ended) => {}
     }
     // What the program left behind has its time to end too.
     let (ended, ()) = tokio::join!(sending, hold.end());
     Ok(Outcome { ended: ended?, timed_out: true })
+}
+
+/// Ready when the time of a program is over that has not ended by then. What it left in the background has no time limit.
+pub async fn overdue(timeout: Option<Duration>, has_ended: &Cell<bool>) {
+    after(timeout).await;
+    if has_ended.get() {
+        std::future::pending().await
+    }
 }
 
 struct Chunk {

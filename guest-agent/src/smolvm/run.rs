@@ -6,6 +6,7 @@ use super::request::Request;
 use crate::agent::Agent;
 use crate::process::launch::{self, Program, Running};
 use crate::process::output::{self, Output};
+use crate::process::pump;
 use crate::process::reap::Ended;
 use serde_json::json;
 use std::cell::Cell;
@@ -13,15 +14,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::sleep;
 
-/// How long a program has to end by itself. Short, because a client waits only a second or so longer than its timeout.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long a program has to end when its client is gone.
+const GRACE: Duration = Duration::from_secs(2);
 const SHELL: &str = "/bin/sh";
 
 enum Over {
     Ended(Ended),
-    TimedOut(f64),
+    TimedOut,
 }
 
 pub async fn answer(client: &mut Client<'_>, agent: &Rc<Agent>, request: &Request) -> io::Result<()> {
@@ -39,17 +39,20 @@ pub async fn answer(client: &mut Client<'_>, agent: &Rc<Agent>, request: &Reques
         Ok(running) => running,
         Err(status) => return client.reply(&error(&format!("spawn failed: {}", status.message))).await,
     };
-    match run(client, running, limit).await? {
+    match run(client, running, limit.map(|(limit, _)| limit)).await? {
         Over::Ended(Ended { code, signal, .. }) => {
             let code = if signal == 0 { code } else { -signal };
             client.reply(&json!({ "ok": true, "op": "exit", "exit_code": code })).await
         }
-        Over::TimedOut(given) => client.reply(&json!({ "ok": true, "op": "timeout", "timeout": given })).await,
+        Over::TimedOut => {
+            let given = limit.map(|(_, given)| given);
+            client.reply(&json!({ "ok": true, "op": "timeout", "timeout": given })).await
+        }
     }
 }
 
 /// Runs it to its end, or ends its whole tree: at the limit, or when the client is gone.
-async fn run(client: &mut Client<'_>, running: Running, limit: Option<(Duration, f64)>) -> io::Result<Over> {
+async fn run(client: &mut Client<'_>, running: Running, limit: Option<Duration>) -> io::Result<Over> {
     let Running { end, stdout, stderr, hold, .. } = running;
     let stdout = stdout.map(|source| Output::new(source, frame::STDOUT));
     let stderr = stderr.map(|source| Output::new(source, frame::STDERR));
@@ -65,24 +68,12 @@ async fn run(client: &mut Client<'_>, running: Running, limit: Option<(Duration,
             hold.let_go();
             Ok(Over::Ended(ended))
         }
-        given = expiry(limit, &has_ended) => {
-            hold.end().await;
-            hold.let_go();
-            Ok(Over::TimedOut(given))
+        () = pump::overdue(limit, &has_ended) => {
+            hold.kill().await;
+            Ok(Over::TimedOut)
         }
         () = client.reader.gone() => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-}
-
-/// The limit is the program's, not that of what it left in the background.
-async fn expiry(limit: Option<(Duration, f64)>, has_ended: &Cell<bool>) -> f64 {
-    if let Some((limit, given)) = limit {
-        sleep(limit).await;
-        if !has_ended.get() {
-            return given;
-        }
-    }
-    std::future::pending().await
 }
 
 fn program(agent: &Rc<Agent>, command: &str, raw: bool, asked: BTreeMap<String, String>) -> launch::Request {

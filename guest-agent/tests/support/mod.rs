@@ -73,10 +73,9 @@ impl Agent {
     /// As an ordinary user, who can write no cgroup. Only root can ask for that.
     pub fn start_as(uid: Option<u32>) -> Self {
         use std::os::unix::process::CommandExt;
-        Self::start_with(|command| {
+        Self::start_in(Folder::new(), |command, folder| {
             if let Some(uid) = uid {
-                let folder = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "TMPDIR"));
-                std::os::unix::fs::chown(folder.unwrap(), Some(uid), Some(uid)).unwrap();
+                std::os::unix::fs::chown(&folder.0, Some(uid), Some(uid)).unwrap();
                 command.uid(uid).gid(uid);
             }
         })
@@ -84,11 +83,14 @@ impl Agent {
 
     /// Listens for both protocols.
     pub fn start_with(change: impl FnOnce(&mut Command)) -> Self {
-        let folder = Folder::new();
+        Self::start_in(Folder::new(), |command, _| change(command))
+    }
+
+    fn start_in(folder: Folder, change: impl FnOnce(&mut Command, &Folder)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vm-agent"));
         command.args(["serve", "--listen", &format!("unix:{}", folder.path("agent.sock"))]);
         command.args(["--listen-smolvm", &format!("unix:{}", folder.path("smolvm.sock"))]);
-        change(command.env("TMPDIR", &folder.0));
+        change(command.env("TMPDIR", &folder.0), &folder);
         let process = command.spawn().unwrap();
         Self { process, folder }
     }
