@@ -29,7 +29,7 @@ pub async fn get(client: &mut Client<'_>, agent: &Rc<Agent>, request: &Request) 
     drop(input);
     let is_whole = tokio::select! {
         relayed = relay(&mut worker, &mut client.writer) => relayed?,
-        () = client.reader.gone() => return Err(io::ErrorKind::UnexpectedEof.into()),
+        () = client.reader.gone() => return Err(io::ErrorKind::ConnectionAborted.into()),
     };
     finish(worker, is_whole, client).await
 }
