@@ -14,7 +14,7 @@ use vm_agent::agent::Agent;
 use vm_agent::r#gen::agent::{
     ExecResponse, FileHeader, PutFileHeader, PutFileRequest, PutFileResponse, put_file_request::Request,
 };
-use vm_agent::rpc::server;
+use vm_agent::protocol::Protocol;
 
 fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -23,12 +23,16 @@ fn run<F: Future<Output = ()>>(test: F) {
 
 /// An agent within this process, and the other end of its only connection.
 fn serve() -> (UnixStream, JoinHandle<()>) {
+    serve_as(Protocol::Grpc)
+}
+
+fn serve_as(protocol: Protocol) -> (UnixStream, JoinHandle<()>) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let agent = Agent::service();
     let mut housekeeping = tokio::task::JoinSet::new();
     vm_agent::serve::start_housekeeping(&agent, &mut housekeeping);
     let serving = tokio::task::spawn_local(async move {
-        server::serve(&mut theirs, &agent).await;
+        protocol.serve(&mut theirs, &agent).await;
         drop(housekeeping);
     });
     (ours, serving)
@@ -76,5 +80,22 @@ fn upload_that_stops_in_the_middle_is_given_up_and_leaves_nothing() {
         assert_eq!(call.end().reason, "slow-client");
         let empty = || std::fs::read_dir(&folder.0).unwrap().next().is_none();
         support::until("the worker has cleaned up", empty).await;
+    });
+}
+
+#[test]
+fn smolvm_client_without_a_whole_request_is_hung_up_on() {
+    run(async {
+        for begun in [&b""[..], &[1, 0], &[1, 0, 0, 1, 0, b'{']] {
+            let (mut stream, serving) = serve_as(Protocol::SmolVm);
+            stream.write_all(begun).await.unwrap();
+            let started = Instant::now();
+            serving.await.unwrap();
+            assert!(started.elapsed() >= Duration::from_secs(9));
+            let mut said = Vec::new();
+            // A reset is an end, too: what was begun has not been read.
+            let _ = stream.read_to_end(&mut said).await;
+            assert!(said.is_empty());
+        }
     });
 }

@@ -5,17 +5,27 @@ use crate::protocol::Protocol;
 use crate::smolvm::frame;
 use std::ops::Range;
 
-/// What is before the first frame, how long the header of a frame is, and where in it the payload's length stands.
+/// How the frames of a protocol look from outside.
 struct Framing {
+    /// What is before the first frame.
     preface: &'static [u8],
     header: usize,
+    /// Where in the header the payload's length stands.
     length: Range<usize>,
+    /// Whether a header may have this byte at this place. The magic's first byte may never be the first one.
+    may_have: fn(usize, u8) -> bool,
 }
 
 /// No length may begin with the magic's first byte, and no byte of the client preface equals it.
-const HTTP2: Framing = Framing { preface: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", header: 9, length: 0..3 };
-/// The magic's first byte is no type of a frame.
-const SMOLVM: Framing = Framing { preface: b"", header: frame::HEADER, length: 1..frame::HEADER };
+const HTTP2: Framing = Framing {
+    preface: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    header: 9,
+    length: 0..3,
+    may_have: |place, byte| place > 0 || Some(&byte) != MAGIC.first(),
+};
+
+const SMOLVM: Framing =
+    Framing { preface: b"", header: frame::HEADER, length: 1..frame::HEADER, may_have: frame::may_have };
 
 pub struct FrameWatch {
     framing: &'static Framing,
@@ -52,7 +62,7 @@ impl FrameWatch {
                 if self.header == framing.header {
                     (self.header, self.payload) = (0, 0);
                 }
-                if self.header == 0 && Some(&byte) == MAGIC.first() {
+                if !(framing.may_have)(self.header, byte) {
                     return at;
                 }
                 if framing.length.contains(&self.header) {

@@ -103,6 +103,10 @@ impl<'a> Reader<'a> {
         Ok(is_end)
     }
 
+    pub fn is_at_request(&self) -> bool {
+        !self.buffer.is_empty() && frame::may_be_request(&self.buffer)
+    }
+
     /// Ready when the client left, or says something that is no part of this request. The end of its half of the connection
     /// counts: a client keeps both until the reply has ended, and a pipe shows no other sign.
     pub async fn gone(&mut self) {

@@ -27,11 +27,11 @@ pub async fn get(client: &mut Client<'_>, agent: &Rc<Agent>, request: &Request) 
     let input = worker.input.take();
     pass_on(&input, &frame::request(request)).await;
     drop(input);
-    tokio::select! {
+    let is_whole = tokio::select! {
         relayed = relay(&mut worker, &mut client.writer) => relayed?,
-        () = client.reader.gone() => return Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-    finish(worker, client).await
+        () = client.reader.gone() => return Err(io::ErrorKind::ConnectionAborted.into()),
+    };
+    finish(worker, is_whole, client).await
 }
 
 pub async fn put(client: &mut Client<'_>, agent: &Rc<Agent>, request: &Request) -> io::Result<()> {
@@ -57,8 +57,8 @@ pub async fn put(client: &mut Client<'_>, agent: &Rc<Agent>, request: &Request) 
     }
     match worker {
         Ok(mut worker) => {
-            relay(&mut worker, &mut client.writer).await?;
-            finish(worker, client).await?;
+            let is_whole = relay(&mut worker, &mut client.writer).await?;
+            finish(worker, is_whole, client).await?;
         }
         Err(sentence) => client.refuse(&sentence).await?,
     }
@@ -104,24 +104,33 @@ async fn pass_on(input: &Option<NonBlocking>, bytes: &[u8]) {
     }
 }
 
-/// Passes the worker's frames on until it has no more. One that it could not finish is left out.
-async fn relay(worker: &mut Worker, client: &mut Writer<'_>) -> io::Result<()> {
+/// Passes the worker's frames on, and says whether the last one was among them. One that it could not finish is left out.
+async fn relay(worker: &mut Worker, client: &mut Writer<'_>) -> io::Result<bool> {
     let mut answers = Reader::new(Box::new(&mut worker.output));
     while let Ok(header) = answers.header().await {
         answers.take_header();
         let Ok(payload) = answers.payload(header.length).await else { break };
         client.send_in_time(header.kind, &payload).await?;
+        if is_last(header.kind, &payload) {
+            return Ok(true);
+        }
     }
-    Ok(())
+    Ok(false)
+}
+
+/// Of all JSON frames only the header of a download has something after it.
+fn is_last(kind: u8, payload: &[u8]) -> bool {
+    let is_header = || frame::object(payload).is_some_and(|reply| !reply.get("size").is_null());
+    kind == frame::EOF || (kind == frame::JSON && !is_header())
 }
 
 /// Says what a worker that failed could not say itself.
-async fn finish(mut worker: Worker, client: &mut Client<'_>) -> io::Result<()> {
+async fn finish(mut worker: Worker, is_whole: bool, client: &mut Client<'_>) -> io::Result<()> {
     let ended = (&mut worker.end).await;
     worker.hold.let_go();
     let mut line = BytesMut::new();
     match ended {
-        Ok(Ended { code: 0, signal: 0, .. }) => Ok(()),
+        _ if is_whole => Ok(()),
         Ok(Ended { signal: 0, .. }) => {
             // Whatever there is to read is there by now.
             worker.errors.read(&mut line, LONGEST_LINE).await?;

@@ -63,12 +63,19 @@ pub fn refusal(sentence: &str) -> Value {
     serde_json::json!({ "ok": false, "error": sentence.get(..end).unwrap_or_default() })
 }
 
+/// Whether the header of a frame may have this byte at this place.
+pub fn may_have(place: usize, byte: u8) -> bool {
+    match place {
+        0 => (JSON..=EOF).contains(&byte),
+        1 => byte <= (MAX_PAYLOAD >> 24) as u8,
+        _ => true,
+    }
+}
+
 /// Whether these bytes are a request, as far as the first few of them say so.
 pub fn may_be_request(bytes: &[u8]) -> bool {
     let (kind, length, brace) = (bytes.first(), bytes.get(1), bytes.get(HEADER));
-    kind == Some(&JSON)
-        && length.is_none_or(|first| *first <= (MAX_PAYLOAD >> 24) as u8)
-        && brace.is_none_or(|first| *first == b'{')
+    kind == Some(&JSON) && length.is_none_or(|first| may_have(1, *first)) && brace.is_none_or(|first| *first == b'{')
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ async fn run(client: &mut Client<'_>, running: Running, limit: Option<Duration>)
             hold.kill().await;
             Ok(Over::TimedOut)
         }
-        () = client.reader.gone() => Err(io::ErrorKind::UnexpectedEof.into()),
+        () = client.reader.gone() => Err(io::ErrorKind::ConnectionAborted.into()),
     }
 }
 

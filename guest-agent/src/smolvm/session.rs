@@ -44,8 +44,11 @@ pub async fn serve_session(stream: &mut dyn Duplex, agent: &Rc<Agent>) {
             },
             Err(error) => Err(error),
         };
-        if served.is_err() {
-            return;
+        match served {
+            Ok(()) => {}
+            // A request in the midst of another one is the next client's, who came unseen.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted && client.reader.is_at_request() => {}
+            Err(_) => return,
         }
     }
 }
