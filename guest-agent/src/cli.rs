@@ -2,7 +2,7 @@
 
 use crate::listen::Address;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub const HELP: &str = "\
 vm-agent: the guest agent of vm-runner
@@ -12,6 +12,8 @@ usage:
       Serves gRPC. ADDRESS is virtio:NAME (a virtio-serial port), unix:PATH or stdio.
   vm-agent init
       Runs as PID 1 of a guest. The kernel starts it like this when the file is called /init.
+  vm-agent grow-disk [PATH]
+      Makes the file system of PATH (default: /) as large as its disk, its partition first if it is in one.
   vm-agent --version
   vm-agent --help
 ";
@@ -25,6 +27,7 @@ pub enum Command {
         method: String,
         root: String,
     },
+    GrowDisk(PathBuf),
     Version,
     Help,
 }
@@ -46,6 +49,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["init"] => Ok(Command::Init),
         ["worker", method, root] => Ok(Command::Worker { method: (*method).into(), root: (*root).into() }),
+        ["grow-disk"] => Ok(Command::GrowDisk("/".into())),
+        ["grow-disk", path] if !path.starts_with('-') => Ok(Command::GrowDisk(path.into())),
         ["serve", options @ ..] => parse_serve(options),
         [] => Err("no command given; see vm-agent --help".into()),
         [other, ..] => Err(format!("unknown command or argument: {other}; see vm-agent --help")),

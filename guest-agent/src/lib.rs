@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod disk;
 pub mod r#gen;
 mod identity;
 pub mod init;

@@ -13,6 +13,7 @@ pub enum Code {
     Unknown = 2,
     InvalidArgument = 3,
     NotFound = 5,
+    AlreadyExists = 6,
     PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
@@ -24,12 +25,13 @@ pub enum Code {
 impl Code {
     /// The code with this number; what the agent never sends reads as `Internal`.
     pub fn from_number(number: u8) -> Self {
-        const ALL: [Code; 10] = [
+        const ALL: [Code; 11] = [
             Code::Ok,
             Code::Cancelled,
             Code::Unknown,
             Code::InvalidArgument,
             Code::NotFound,
+            Code::AlreadyExists,
             Code::PermissionDenied,
             Code::ResourceExhausted,
             Code::FailedPrecondition,
@@ -70,6 +72,7 @@ impl Status {
     pub fn from_io(error: &io::Error, subject: &str) -> Self {
         let (code, reason, words) = match error.raw_os_error() {
             Some(libc::ENOENT) => (Code::NotFound, "no-such-file", "no such file or directory"),
+            Some(libc::EEXIST) => (Code::AlreadyExists, "already-exists", "it is there already"),
             Some(libc::ENOTDIR) => {
                 (Code::FailedPrecondition, "not-a-directory", "a part of the path is not a directory")
             }

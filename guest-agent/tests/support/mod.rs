@@ -109,6 +109,13 @@ pub fn script(content: &str) -> ExecStart {
     ExecStart { program: Some(exec_start::Program::Script(script)), ..ExecStart::default() }
 }
 
+/// The worker processes that this agent runs.
+pub fn workers(agent: &Agent) -> Vec<i32> {
+    let pid = agent.process.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
 pub fn is_alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
