@@ -36,7 +36,7 @@ struct Table {
 
 pub fn plan(disk: &Disk<'_>, protective: &[u8], number: u32, start: u64) -> Result<Plan, Status> {
     let mut table = read(disk, 1)?;
-    let index = number.saturating_sub(1) as usize;
+    let index = number.checked_sub(1).ok_or_else(|| disk.unknown(number))? as usize;
     let own = table.used().find(|(position, _)| *position == index).map(|(_, entry)| entry);
     let own = own.filter(|entry| u64_at(entry, FIRST) == start).ok_or_else(|| disk.unknown(number))?;
     let end = u64_at(own, LAST).checked_add(1).filter(|end| *end > start).ok_or_else(|| disk.damaged())?;

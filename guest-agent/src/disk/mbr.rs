@@ -29,7 +29,7 @@ pub fn is_gpt(sector: &[u8]) -> bool {
 }
 
 pub fn plan(disk: &Disk<'_>, mut sector: Vec<u8>, number: u32, start: u64) -> Result<Plan, Status> {
-    let index = number.saturating_sub(1) as usize;
+    let index = number.checked_sub(1).ok_or_else(|| disk.unknown(number))? as usize;
     if index >= COUNT {
         let name = disk.name;
         return Err(not_growable(format!("partition {number} is a logical one: {name}; only primary ones can grow")));

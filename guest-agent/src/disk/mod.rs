@@ -6,6 +6,8 @@ mod ioctl;
 mod mbr;
 mod mount_of;
 mod table;
+#[cfg(test)]
+mod table_tests;
 
 use crate::r#gen::agent::GrowDiskResponse;
 use crate::rpc::status::{Code, Status};

@@ -2,9 +2,13 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+mod mounts;
+mod transfers;
 mod upload;
 
 pub use client::{Call, Client, End, Outcome};
+pub use mounts::Mount;
+pub use transfers::{Download, Piece, get, get_pieces, get_tree, put, put_pieces, put_tree, refusal, trailer_of, tree};
 pub use upload::{trailer, upload};
 
 use bytes::Bytes;
