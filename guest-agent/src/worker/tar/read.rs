@@ -70,9 +70,15 @@ impl<'a> Reader<'a> {
     /// The next entry, what was not read of the one before it skipped. None at the archive's end.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, Status> {
         let mut extension = Extension::default();
+        let mut is_extended = false;
         loop {
             self.skip(self.left.saturating_add(self.padding))?;
-            let Some(header) = self.header()? else { return Ok(None) };
+            let header = match self.header()? {
+                Some(header) => header,
+                None if is_extended => return Err(ended()),
+                None => return Ok(None),
+            };
+            is_extended = true;
             let size = header.number(header::SIZE)?;
             let size = u64::try_from(size).map_err(|_| bad_archive("a size is negative"))?;
             self.set_content(size);
