@@ -230,7 +230,7 @@ fn directory_that_may_not_be_read_is_told_as_such() {
         }
         let closed = agent.folder.path("closed");
         fs::create_dir(&closed).unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
         assert_eq!(list(&mut client, &closed).await.unwrap_err().reason, "permission-denied");
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     });
