@@ -51,6 +51,7 @@ pub struct Status {
 }
 
 impl Status {
+    #[inline(never)]
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         Self { code, reason, message: message.into() }
     }
@@ -69,6 +70,7 @@ impl Status {
     }
 
     /// What a failed system call means to the client.
+    #[inline(never)]
     pub fn from_io(error: &io::Error, subject: &str) -> Self {
         let (code, reason, words) = match error.raw_os_error() {
             Some(libc::ENOENT) => (Code::NotFound, "no-such-file", "no such file or directory"),
