@@ -8,7 +8,7 @@ import { dialAgent, type DialOptions } from './dial.js';
 import { exec, type ExecOptions } from './exec.js';
 import { getFile, putFile, type PutOptions } from './files.js';
 import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
-import type { InfoResponse } from './gen/vmrunner/agent/v1/system_pb.js';
+import type { GrowDiskResponse, InfoResponse } from './gen/vmrunner/agent/v1/system_pb.js';
 import { guestError } from './status.js';
 import { getTree, putTree, type TreeSelection } from './tree.js';
 import type { Unpacked } from './unpack.js';
@@ -28,6 +28,8 @@ export interface Identity {
 /** Calls that only ask or tell something small end within this. */
 const SHORT_CALL_MS = 10_000;
 const SHUTDOWN_MS = 15_000;
+/** Growing a large file system writes a little for each part of it. */
+const GROW_DISK_MS = 300_000;
 
 /** The agent of one VM: everything that vm-runner does in a guest. Close it when done; it holds a port. */
 export class GuestAgent implements AsyncDisposable {
@@ -81,6 +83,12 @@ export class GuestAgent implements AsyncDisposable {
 
   getTree(selection: TreeSelection, target: string, signal: AbortSignal): Promise<Unpacked> {
     return getTree(this.#client, selection, target, signal);
+  }
+
+  /** Makes the file system that a path of the guest is on as large as its disk, its partition first if it is in one. */
+  async growDisk(path: string): Promise<GrowDiskResponse> {
+    const call = callUnary(this.#client, AgentService.method.growDisk, { path }, GROW_DISK_MS);
+    return this.#short('grow a disk of the guest', call);
   }
 
   /** Syncs the guest's disks and powers it off; returns when it has begun. */

@@ -4,7 +4,6 @@ use crate::r#gen::agent::FileTrailer;
 use crate::rpc::frame::{self, Decoder};
 use crate::rpc::receiver::{decode, refusal};
 use crate::rpc::status::{Code, Status};
-use bytes::Bytes;
 use prost::Message;
 use std::io::{self, Read, StdinLock, StdoutLock, Write};
 
@@ -65,7 +64,7 @@ impl Channel {
     }
 }
 
-/// Size and checksum of the data so far.
+/// Size of data and holes so far, and checksum of the data.
 #[derive(Default)]
 pub struct Sum {
     size: u64,
@@ -76,6 +75,10 @@ impl Sum {
     pub fn add(&mut self, data: &[u8]) {
         self.size += data.len() as u64;
         self.crc32.update(data);
+    }
+
+    pub fn add_hole(&mut self, size: u64) {
+        self.size = self.size.saturating_add(size);
     }
 
     pub fn size(&self) -> u64 {
@@ -100,13 +103,12 @@ impl Sum {
     }
 }
 
-/// A part of an upload after its header.
-pub enum Part {
-    Data(Bytes),
-    Trailer(FileTrailer),
-}
-
 /// The error of an upload that ended without its trailer.
 pub fn short_body() -> Status {
     Status::new(Code::DataLoss, "short-body", "the upload ended before its trailer; the old content stays")
+}
+
+/// The error of an upload with something else than its content in it.
+pub fn no_content() -> Status {
+    Status::invalid("bad-message", "neither data, a hole nor a trailer came after the header")
 }
