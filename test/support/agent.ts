@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { onTestFinished } from 'vitest';
 
-import { GuestAgent } from '../../src/guest/agent.js';
+import { GuestAgent, type ConnectOptions } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
@@ -18,7 +18,7 @@ export interface LocalAgent {
 }
 
 /** The shipped agent as a process of this host, on a unix socket, with a client connected. */
-export async function localAgent(): Promise<LocalAgent> {
+export async function localAgent(options: Pick<ConnectOptions, 'onlyTart'> = {}): Promise<LocalAgent> {
   const directory = await temporaryDirectory();
   const socket = path.join(directory, 'agent');
   const child = spawn(process.env['VM_AGENT'] ?? BINARY, ['serve', '--listen', `unix:${socket}`], {
@@ -31,7 +31,7 @@ export async function localAgent(): Promise<LocalAgent> {
   });
   const agent = await GuestAgent.connect(
     { kind: 'unix', path: socket },
-    { processes: new LinuxProcessTable(), signal: AbortSignal.timeout(10_000) },
+    { processes: new LinuxProcessTable(), signal: AbortSignal.timeout(10_000), ...options },
   );
   onTestFinished(() => agent.close());
   return { agent, socket, directory, pid: child.pid ?? 0 };
