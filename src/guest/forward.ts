@@ -7,7 +7,11 @@ import { abortReason, Deadline } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
 import { callDuplex, messagesOf, roomIn } from './call.js';
 import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
-import { ForwardRequestSchema, ForwardStartSchema, type ForwardResponse } from './gen/vmrunner/agent/v1/forward_pb.js';
+import {
+  ForwardRequestSchema,
+  type ForwardResponse,
+  type ForwardStartSchema,
+} from './gen/vmrunner/agent/v1/forward_pb.js';
 import { rootOf, type InRoot } from './root.js';
 import { guestError } from './status.js';
 

@@ -8,6 +8,7 @@ import { VmRunnerError } from '../core/errors.js';
 /** What happens on a connected socket before HTTP/2; returns the stream that HTTP/2 shall use, the socket itself or another. */
 export type Handshake = (socket: Socket) => Promise<Duplex>;
 
+type SecureSocket = Awaited<ReturnType<SecureConnector['connect']>>['socket'];
 type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 
 /**
@@ -42,8 +43,9 @@ export class HandshakeCredentials extends ChannelCredentials {
     return {
       connect: async (socket) => {
         try {
+          const stream: unknown = await this.#handshake(socket);
           // Typed as a socket for TLS; HTTP/2 takes any stream.
-          return { socket: (await this.#handshake(socket)) as Socket, secure: false };
+          return { socket: stream as SecureSocket, secure: false };
         } catch (error) {
           if (error instanceof VmRunnerError) this.#onFailure(error);
           throw error;

@@ -8,7 +8,9 @@ import { GuestAgent, type ConnectOptions } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
-const BINARY = path.resolve(import.meta.dirname, '../../dist/agent/amd64/vm-agent');
+/** The shipped one, or what VM_AGENT names. */
+export const AGENT_BINARY =
+  process.env['VM_AGENT'] ?? path.resolve(import.meta.dirname, '../../dist/agent/amd64/vm-agent');
 
 export interface LocalAgent {
   readonly agent: GuestAgent;
@@ -21,7 +23,7 @@ export interface LocalAgent {
 export async function localAgent(options: Pick<ConnectOptions, 'onlyTart'> = {}): Promise<LocalAgent> {
   const directory = await temporaryDirectory();
   const socket = path.join(directory, 'agent');
-  const child = spawn(process.env['VM_AGENT'] ?? BINARY, ['serve', '--listen', `unix:${socket}`], {
+  const child = spawn(AGENT_BINARY, ['serve', '--listen', `unix:${socket}`], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   await once(child, 'spawn');

@@ -54,14 +54,14 @@ function nextToken(rest: string, startsPart: boolean, inBraces: boolean): readon
   if (stars !== undefined) return [stars, '[^/]*'];
   const set = /^\[([!^]?)(\]?[^\]]*)\]/.exec(rest);
   if (set !== null) return [set[0], setExpression(set[1] !== '', set[2] ?? '')];
-  const [first = ''] = rest;
+  const first = /^./su.exec(rest)?.[0] ?? '';
   switch (first) {
     case '?':
       return ['?', '[^/]'];
     case '[':
       return ['[', undefined];
     case '\\':
-      return rest.length < 2 ? ['\\', undefined] : [`\\${[...rest][1] ?? ''}`, escape([...rest][1] ?? '')];
+      return escaped(rest);
     case '{':
       return ['{', '(?:'];
     case '}':
@@ -73,9 +73,15 @@ function nextToken(rest: string, startsPart: boolean, inBraces: boolean): readon
   }
 }
 
+/** A backslash and the character behind it, which may take two units. */
+function escaped(rest: string): readonly [string, string | undefined] {
+  const character = /^\\(.)/su.exec(rest)?.[1];
+  return character === undefined ? ['\\', undefined] : [`\\${character}`, escape(character)];
+}
+
 function setExpression(isNegated: boolean, members: string): string | undefined {
   if (members === '') return undefined;
-  const inner = members.replaceAll(/[\\\][^&]/g, '\\$&').replaceAll(/^-|-$/g, '\\-');
+  const inner = members.replaceAll(/[\\\][^]/g, '\\$&').replaceAll(/^-|-$/g, '\\-');
   try {
     new RegExp(`[${inner}]`, 'u');
   } catch {
@@ -85,5 +91,5 @@ function setExpression(isNegated: boolean, members: string): string | undefined 
 }
 
 function escape(character: string): string {
-  return character.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+  return character.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 }

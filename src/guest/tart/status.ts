@@ -6,9 +6,9 @@ import { guestError, guestText, isServiceError } from '../status.js';
 /** What Tart's agent says when a program cannot be started: it has one status for everything, and the text of Go's os/exec. */
 const CODE_OF_TEXT: readonly (readonly [RegExp, ErrorCode])[] = [
   [/^chdir |: chdir /, 'guest-request-refused'],
-  [/executable file not found/, 'command-not-found'],
+  [/executable file not found|^command not found/, 'command-not-found'],
   [/exec .*: no such file or directory/, 'command-not-found'],
-  [/permission denied|exec format error|is a directory/, 'command-not-executable'],
+  [/permission denied|exec format error|^not executable/, 'command-not-executable'],
 ];
 
 /** A failed call to Tart's agent as ours. */
