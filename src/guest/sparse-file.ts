@@ -50,7 +50,7 @@ function* cut(bytes: Buffer): Generator<Piece> {
   if (start < bytes.length) yield bytes.subarray(start);
 }
 
-/** Where the bytes of a file are. */
+/** Where the bytes of a file are; when it ends in a hole, with an empty region at its end, as GNU tar wants it. */
 export async function regionsOf(file: FileHandle, size: number): Promise<readonly Region[]> {
   const regions: { offset: number; length: number }[] = [];
   let at = 0;
@@ -64,6 +64,8 @@ export async function regionsOf(file: FileHandle, size: number): Promise<readonl
     else regions.push({ offset: at, length: piece.length });
     at += piece.length;
   }
+  const last = regions.at(-1);
+  if (last === undefined || last.offset + last.length < at) regions.push({ offset: at, length: 0 });
   return regions;
 }
 

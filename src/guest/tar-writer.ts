@@ -58,7 +58,8 @@ function block(name: Buffer, flag: string, mode: number, size: number, mtime: nu
   writeNumber(header, 136, mtime);
   header.write(flag, 156, 'latin1');
   linkname.copy(header, 157, 0, LONGEST_SHORT_NAME);
-  header.write('ustar  \0', 257, 'latin1');
+  // Not GNU's own magic, with which its tar would not look at PAX's maps of sparse files.
+  header.write('ustar\x0000', 257, 'latin1');
   let sum = 8 * 0x20;
   for (const byte of header) sum += byte;
   header.write(`${octal(sum, 7)} `, 148, 'latin1');

@@ -15,6 +15,7 @@ import {
 import path from 'node:path';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+import { leadsThroughForeignLink } from './link-end.js';
 import { PieceWriter } from './sparse-file.js';
 import type { TarEntry } from './tar-reader.js';
 import { untrusted } from './untrusted.js';
@@ -70,7 +71,21 @@ export class TreeWriter {
     this.#files.add(name);
   }
 
-  async symbolicLink(name: string, target: string): Promise<void> {
+  /**
+   * @param links by name, with what they point to; none of them leads out by itself
+   * @returns the names of those that were left out, because links that were there before may lead them anywhere
+   */
+  async symbolicLinks(links: ReadonlyMap<string, string>): Promise<readonly string[]> {
+    for (const [name, target] of links) await this.#symbolicLink(name, target);
+    const foreign: string[] = [];
+    for (const name of links.keys()) {
+      if (await leadsThroughForeignLink(this.#root, name, links)) foreign.push(name);
+    }
+    for (const name of foreign) await onHost('remove a link', this.#at(name), () => unlink(this.#at(name)));
+    return foreign;
+  }
+
+  async #symbolicLink(name: string, target: string): Promise<void> {
     await this.#makeDirectories(path.posix.dirname(name));
     const at = this.#at(name);
     const found = await lstatIfThere(at);

@@ -53,7 +53,8 @@ export async function unpackTree(
     throw fileError('make a directory', directory, cause);
   });
   const tree = new TreeWriter(directory);
-  const links: { readonly name: string; readonly target: string }[] = [];
+  /** By name, with what they point to. */
+  const links = new Map<string, string>();
   const skippedLinks: string[] = [];
   const skippedNames: string[] = [];
   let entries = 0;
@@ -85,7 +86,7 @@ export async function unpackTree(
       case '2':
         if (entry.linkname.length > LONGEST_NAME_BYTES) throw untrusted('a link to an endless name', name);
         if (name === '.') throw untrusted('a link where a directory is', name);
-        if (staysInside(name, entry.linkname)) links.push({ name, target: entry.linkname });
+        if (staysInside(name, entry.linkname)) links.set(name, entry.linkname);
         else skippedLinks.push(name);
         break;
       case '0':
@@ -104,7 +105,7 @@ export async function unpackTree(
     onProgress({ entries, bytes });
   }
   // Last, so that nothing above was written through them.
-  for (const link of links) await tree.symbolicLink(link.name, link.target);
+  skippedLinks.push(...(await tree.symbolicLinks(links)));
   await tree.finishDirectories();
   return { files, bytes, skippedLinks, skippedNames };
 }

@@ -101,3 +101,21 @@ export async function connectTo(socket: string): Promise<GuestAgent> {
   onTestFinished(() => agent.close());
   return agent;
 }
+
+/** Keeps the requests of a call, and answers when they have all come. */
+export function answering(answers: readonly unknown[]): { readonly handler: Handler; readonly requests: unknown[] } {
+  const requests: unknown[] = [];
+  const handler: Handler = async function* (incoming) {
+    for await (const request of incoming) requests.push(request);
+    yield* answers;
+  };
+  return { handler, requests };
+}
+
+/** Answers without waiting for anything. */
+export function telling(answers: Iterable<unknown>): Handler {
+  return async function* () {
+    await Promise.resolve();
+    yield* answers;
+  };
+}

@@ -152,7 +152,6 @@ describe("a guest with Tart's own agent", () => {
     ['chdir /root: permission denied', 'guest-request-refused'],
     ['something \u001b[31mnew', 'guest-request-refused'],
   ])('whose text is %j is understood as %s', async (text, code) => {
-    // eslint-disable-next-line require-yield -- it fails before it says anything
     const { agent } = await played(async function* () {
       await Promise.resolve();
       throw new Refusal(status.UNKNOWN, text);
