@@ -162,7 +162,7 @@ mod tests {
     fn map_of_many_blocks_is_read_as_it_was_written() {
         let segments: Vec<_> = (0..300).map(|index| Segment { offset: index * 1_000_000, length: 7 }).collect();
         let text = format_map(&segments, 1 << 40);
-        assert!(text.len() > 4 * BLOCK && text.len() % BLOCK == 0);
+        assert!(text.len() > 4 * BLOCK && text.len().is_multiple_of(BLOCK));
         assert_eq!(read(&text, 1 << 40).unwrap(), segments);
         assert_eq!(read(&format_map(&[], 5), 5).unwrap(), []);
     }
