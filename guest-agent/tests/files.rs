@@ -101,9 +101,9 @@ fn killed_worker_leaves_nothing_behind() {
         let header = PutFileHeader { path: path.clone(), file, ..PutFileHeader::default() };
         call.send(&PutFileRequest { request: Some(put_file_request::Request::Header(header)) }).await;
         let is_open = |pid: &i32| {
-            let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-            let targets = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
-            targets.into_iter().any(|target| target.starts_with(agent.folder.path("d")))
+            let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+            targets.any(|target| target.starts_with(agent.folder.path("d")))
         };
         until("the worker has its file", || workers(&agent).first().is_some_and(is_open)).await;
         // SAFETY: plain system call on a child of our child.

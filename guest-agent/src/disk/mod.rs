@@ -14,12 +14,16 @@ use crate::rpc::status::{Code, Status};
 use filesystem::FileSystem;
 use mount_of::{Device, Mount, Partition};
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::Path;
 
 /// Grows the file system that the path is on, and first its partition if it is in one.
 pub fn grow(path: &Path) -> Result<GrowDiskResponse, Status> {
-    let Mount { folder, kind, device } = Mount::of(path)?;
+    let Mount { folder, kind, device, is_read_only } = Mount::of(path)?;
     let filesystem = FileSystem::named(&kind, path)?;
+    if is_read_only {
+        return Err(Status::from_io(&io::Error::from_raw_os_error(libc::EROFS), &path.to_string_lossy()));
+    }
     let Device { name, partition, .. } = Device::find(device)?;
     let failed = |error| Status::from_io(&error, &name);
     let disk = File::open(&name).map_err(failed)?;

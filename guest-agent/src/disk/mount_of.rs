@@ -17,6 +17,7 @@ pub struct Mount {
     pub kind: String,
     /// Major and minor number.
     pub device: (u32, u32),
+    pub is_read_only: bool,
 }
 
 /// A line of mountinfo.
@@ -24,6 +25,7 @@ pub struct Mount {
 struct Line<'a> {
     device: (u32, u32),
     point: &'a str,
+    is_read_only: bool,
     kind: &'a str,
     source: &'a str,
 }
@@ -52,7 +54,8 @@ impl Mount {
         if mount_id(&folder)? != id {
             return Err(not_growable(format!("another file system is mounted over the one of the path: {subject}")));
         }
-        Ok(Self { folder, kind: line.kind.to_owned(), device })
+        let is_read_only = line.is_read_only;
+        Ok(Self { folder, kind: line.kind.to_owned(), device, is_read_only })
     }
 }
 
@@ -67,14 +70,18 @@ fn find<'a>(mountinfo: &'a str, id: &str) -> Option<Line<'a>> {
     let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(id))?;
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(2);
-    let (device, point) = (mount.next()?, mount.nth(1)?);
+    let (device, point, options) = (mount.next()?, mount.nth(1)?, mount.next()?);
     let (major, minor) = device.split_once(':')?;
     let mut filesystem = filesystem.split(' ');
+    let is_read_only = |options: &str| options.split(',').any(|option| option == "ro");
+    let (kind, source) = (filesystem.next()?, filesystem.next()?);
     Some(Line {
         device: (major.parse().ok()?, minor.parse().ok()?),
         point,
-        kind: filesystem.next()?,
-        source: filesystem.next()?,
+        // The mount, or the file system itself.
+        is_read_only: is_read_only(options) || filesystem.next().is_some_and(is_read_only),
+        kind,
+        source,
     })
 }
 
@@ -142,11 +149,15 @@ mod tests {
     fn mount_is_found_by_its_number_whatever_stands_between() {
         let text = "21 1 0:20 / /proc rw - proc proc rw\n\
                     36 35 254:1 /sub /my\\040disk rw,noatime shared:1 master:2 - ext4 /dev/vda1 rw,errors=continue\n\
-                    3 1 0:3 / / rw - btrfs /dev/vdb rw\n";
+                    3 1 0:3 / / rw - btrfs /dev/vdb ro,space_cache\n";
         let line = find(text, "36").unwrap();
-        assert_eq!(line, Line { device: (254, 1), point: "/my\\040disk", kind: "ext4", source: "/dev/vda1" });
+        assert_eq!(
+            line,
+            Line { device: (254, 1), point: "/my\\040disk", is_read_only: false, kind: "ext4", source: "/dev/vda1" }
+        );
         assert_eq!(unescape(line.point), "/my disk");
-        assert_eq!(find(text, "3").unwrap().kind, "btrfs");
+        let line = find(text, "3").unwrap();
+        assert!(line.kind == "btrfs" && line.is_read_only);
         assert_eq!(find(text, "6"), None);
     }
 }

@@ -4,6 +4,7 @@ use crate::r#gen::agent::FileTrailer;
 use crate::rpc::frame::{self, Decoder};
 use crate::rpc::receiver::{decode, refusal};
 use crate::rpc::status::{Code, Status};
+use bytes::Bytes;
 use prost::Message;
 use std::io::{self, Read, StdinLock, StdoutLock, Write};
 
@@ -29,9 +30,13 @@ impl Channel {
 
     /// The next message, or none after the client's half-close.
     pub fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
+        self.next_bytes()?.map(decode).transpose()
+    }
+
+    fn next_bytes(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
             if let Some(message) = self.decoder.next_message().map_err(refusal)? {
-                return decode(message).map(Some);
+                return Ok(Some(message));
             }
             match self.input.read(&mut self.buffer) {
                 Ok(0) if self.decoder.pending() > 0 => {
