@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod cli;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod r#gen;
 mod identity;
 pub mod init;

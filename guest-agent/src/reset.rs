@@ -3,7 +3,7 @@
 mod framing;
 
 use crate::agent::Agent;
-use crate::protocol::Protocol;
+use crate::protocol::{Duplex, Protocol};
 use crate::smolvm::frame;
 use bytes::{Buf, BytesMut};
 use framing::FrameWatch;
@@ -44,6 +44,18 @@ pub async fn serve<T>(stream: &mut T, protocol: Protocol, agent: &Rc<Agent>) -> 
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    sessions(stream, protocol, async |session| protocol.serve_session(session, agent).await).await
+}
+
+/// Cuts a stream into sessions, one after the other.
+pub async fn sessions<T>(
+    stream: &mut T,
+    protocol: Protocol,
+    mut serve: impl AsyncFnMut(&mut dyn Duplex),
+) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let mut unread = BytesMut::new();
     loop {
         if let Start::Preamble(preamble) = next_start(stream, &mut unread, protocol).await? {
@@ -54,7 +66,7 @@ where
             }
         }
         let mut session = Session { stream, unread: &mut unread, frames: FrameWatch::new(protocol), over: false };
-        protocol.serve_session(&mut session, agent).await;
+        serve(&mut session).await;
     }
 }
 

@@ -59,7 +59,7 @@ pub async fn signal(agent: &Agent, requests: &mut Receiver, responses: &mut Send
     Ok(responses.message(&SignalResponse {}).await?)
 }
 
-fn request(start: ExecStart) -> Result<Request, Status> {
+pub fn request(start: ExecStart) -> Result<Request, Status> {
     check_root(start.root)?;
     if start.detach && (start.stdin || start.terminal.is_some()) {
         let message = "a detached program can have neither standard input nor a terminal; leave them out";
@@ -102,7 +102,7 @@ fn size(size: wire::TerminalSize) -> Size {
     Size::clamped(size.rows, size.columns)
 }
 
-fn decode(message: Bytes) -> Result<Control, Status> {
+pub fn decode(message: Bytes) -> Result<Control, Status> {
     let request: ExecRequest = receiver::decode(message)?;
     match request.request {
         Some(exec_request::Request::Stdin(data)) => Ok(Control::Stdin(data)),

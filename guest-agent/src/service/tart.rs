@@ -54,7 +54,7 @@ pub async fn resolve_ip(requests: &mut Receiver, responses: &mut Sender) -> Resu
     Ok(responses.message(&ResolveIpResponse { ip: ip.to_string() }).await?)
 }
 
-fn request(command: exec_request::Command) -> Request {
+pub fn request(command: exec_request::Command) -> Request {
     Request {
         program: Program::Argv(std::iter::once(command.name).chain(command.args).collect()),
         env: command.env,
@@ -73,7 +73,7 @@ fn size(size: TerminalSize) -> Size {
 }
 
 /// Here an empty chunk is the end of input; a half-close is taken as that too, by the pump.
-fn decode(message: Bytes) -> Result<Control, Status> {
+pub fn decode(message: Bytes) -> Result<Control, Status> {
     let request: ExecRequest = receiver::decode(message)?;
     Ok(match request.r#type {
         Some(exec_request::Type::StandardInput(IoChunk { data })) if data.is_empty() => Control::StdinEnd,

@@ -1,7 +1,7 @@
 //! SmolVM's framed protocol, version 1: one request, one reply, no authentication. Paths and programs mean the image's root;
 //! relative paths start at `/`.
 
-mod client;
+pub mod client;
 mod files;
 pub mod frame;
 pub mod python;

@@ -5,7 +5,7 @@
 mod channel;
 mod get_file;
 mod get_tree;
-mod globs;
+pub mod globs;
 mod owner;
 mod put_file;
 mod put_tree;
