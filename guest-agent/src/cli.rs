@@ -4,7 +4,7 @@ use crate::listen::Listen;
 use crate::protocol::Protocol;
 use crate::proxy::Target;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub const HELP: &str = "\
 vm-agent: the guest agent of vm-runner
@@ -22,6 +22,8 @@ usage:
       Runs as PID 1 of a guest. The kernel starts it like this when the file is called /init.
   vm-agent proxy ADDRESS
       Connects standard input and output to vsock:CID:PORT or unix:PATH.
+  vm-agent grow-disk [PATH]
+      Makes the file system of PATH (default: /) as large as its disk, its partition first if it is in one.
   vm-agent --version
   vm-agent --help
 ";
@@ -36,6 +38,7 @@ pub enum Command {
         method: String,
         root: String,
     },
+    GrowDisk(PathBuf),
     Version,
     Help,
 }
@@ -57,6 +60,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["init"] => Ok(Command::Init),
         ["worker", method, root] => Ok(Command::Worker { method: (*method).into(), root: (*root).into() }),
+        ["grow-disk"] => Ok(Command::GrowDisk("/".into())),
+        ["grow-disk", path] if !path.starts_with('-') => Ok(Command::GrowDisk(path.into())),
         ["serve", options @ ..] => parse_serve(options),
         ["proxy", "--help" | "-h"] => Ok(Command::Help),
         ["proxy", address] => address.parse().map(Command::Proxy),

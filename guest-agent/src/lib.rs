@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod disk;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 pub mod r#gen;

@@ -1,5 +1,7 @@
-//! Reading files of a root that is not ours: its absolute symbolic links mean that root, not the agent's.
+//! Roots that are not ours, and reading files of them: their absolute symbolic links mean that root, not the agent's.
 
+use crate::r#gen::agent::Root;
+use crate::rpc::status::Status;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,6 +10,14 @@ use std::path::Path;
 
 /// Far above any real /etc/passwd, far below the guest's memory.
 const LONGEST_TEXT: u64 = 1 << 20;
+
+/// Whether a request names a root. There is but one until images come, whatever its number.
+pub fn check(number: i32) -> Result<(), Status> {
+    match Root::try_from(number) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Status::invalid("bad-root", format!("not a root: {number}; use 1 (image) or 2 (base)"))),
+    }
+}
 
 /// The text of a small file, empty when there is none: a root may lack anything. `path` is relative to the root.
 pub fn read_text(root: &Path, path: &str) -> String {

@@ -4,11 +4,13 @@ import path from 'node:path';
 
 import { onTestFinished } from 'vitest';
 
-import { GuestAgent } from '../../src/guest/agent.js';
+import { GuestAgent, type ConnectOptions } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
-const BINARY = path.resolve(import.meta.dirname, '../../dist/agent/amd64/vm-agent');
+/** The shipped one, or what VM_AGENT names. */
+export const AGENT_BINARY =
+  process.env['VM_AGENT'] ?? path.resolve(import.meta.dirname, '../../dist/agent/amd64/vm-agent');
 
 export interface LocalAgent {
   readonly agent: GuestAgent;
@@ -18,10 +20,10 @@ export interface LocalAgent {
 }
 
 /** The shipped agent as a process of this host, on a unix socket, with a client connected. */
-export async function localAgent(): Promise<LocalAgent> {
+export async function localAgent(options: Pick<ConnectOptions, 'onlyTart'> = {}): Promise<LocalAgent> {
   const directory = await temporaryDirectory();
   const socket = path.join(directory, 'agent');
-  const child = spawn(process.env['VM_AGENT'] ?? BINARY, ['serve', '--listen', `unix:${socket}`], {
+  const child = spawn(AGENT_BINARY, ['serve', '--listen', `unix:${socket}`], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   await once(child, 'spawn');
@@ -31,7 +33,7 @@ export async function localAgent(): Promise<LocalAgent> {
   });
   const agent = await GuestAgent.connect(
     { kind: 'unix', path: socket },
-    { processes: new LinuxProcessTable(), signal: AbortSignal.timeout(10_000) },
+    { processes: new LinuxProcessTable(), signal: AbortSignal.timeout(10_000), ...options },
   );
   onTestFinished(() => agent.close());
   return { agent, socket, directory, pid: child.pid ?? 0 };

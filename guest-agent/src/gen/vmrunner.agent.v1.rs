@@ -644,6 +644,8 @@ pub struct ShutdownRequest {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownResponse {
 }
+/// The stream is POSIX (PAX): times with nanoseconds, names of any length and bytes, a further name of a file as a hard link,
+/// sparse files as GNU.sparse 1.0. Sockets, pipes and devices are left out, and so are extended attributes and ACLs.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTreeRequest {
     #[prost(enumeration = "Root", tag = "1")]
@@ -719,6 +721,8 @@ pub mod put_tree_request {
         Trailer(super::FileTrailer),
     }
 }
+/// Taken are POSIX (PAX), GNU and plain ustar streams with GNU.sparse 1.0 or old GNU sparse files. Each file appears when it
+/// is whole; long runs of zeros become holes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutTreeHeader {
     #[prost(enumeration = "Root", tag = "1")]

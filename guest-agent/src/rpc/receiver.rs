@@ -94,8 +94,12 @@ impl Receiver {
 }
 
 pub fn decode<M: Message + Default>(message: Bytes) -> Result<M, Status> {
-    M::decode(message)
-        .map_err(|error| Status::invalid("bad-message", format!("the message cannot be decoded: {error}")))
+    M::decode(message).map_err(undecodable)
+}
+
+/// On its own, or it would be in the binary once for each message.
+fn undecodable(error: prost::DecodeError) -> Status {
+    Status::invalid("bad-message", format!("the message cannot be decoded: {error}"))
 }
 
 pub fn refusal(error: FrameError) -> Status {

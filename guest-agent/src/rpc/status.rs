@@ -15,6 +15,7 @@ pub enum Code {
     InvalidArgument = 3,
     DeadlineExceeded = 4,
     NotFound = 5,
+    AlreadyExists = 6,
     PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
@@ -26,13 +27,14 @@ pub enum Code {
 impl Code {
     /// The code with this number; what the agent never sends reads as `Internal`.
     pub fn from_number(number: u8) -> Self {
-        const ALL: [Code; 11] = [
+        const ALL: [Code; 12] = [
             Code::Ok,
             Code::Cancelled,
             Code::Unknown,
             Code::InvalidArgument,
             Code::DeadlineExceeded,
             Code::NotFound,
+            Code::AlreadyExists,
             Code::PermissionDenied,
             Code::ResourceExhausted,
             Code::FailedPrecondition,
@@ -52,6 +54,7 @@ pub struct Status {
 }
 
 impl Status {
+    #[inline(never)]
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         Self { code, reason, message: message.into() }
     }
@@ -76,9 +79,11 @@ impl Status {
     }
 
     /// What a failed system call means to the client.
+    #[inline(never)]
     pub fn from_io(error: &io::Error, subject: &str) -> Self {
         let (code, reason, words) = match error.raw_os_error() {
             Some(libc::ENOENT) => (Code::NotFound, "no-such-file", "no such file or directory"),
+            Some(libc::EEXIST) => (Code::AlreadyExists, "already-exists", "it is there already"),
             Some(libc::ENOTDIR) => {
                 (Code::FailedPrecondition, "not-a-directory", "a part of the path is not a directory")
             }

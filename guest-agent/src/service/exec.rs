@@ -9,10 +9,10 @@ use crate::process::launch::{self, Program, Request};
 use crate::process::output::Field;
 use crate::process::pty::Size;
 use crate::process::pump::{self, Control, Dialect, Outcome};
+use crate::root;
 use crate::rpc::receiver::{self, Receiver};
 use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
-use crate::service::check_root;
 use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub async fn signal(agent: &Agent, requests: &mut Receiver, responses: &mut Send
 }
 
 pub fn request(start: ExecStart) -> Result<Request, Status> {
-    check_root(start.root)?;
+    root::check(start.root)?;
     if start.detach && (start.stdin || start.terminal.is_some()) {
         let message = "a detached program can have neither standard input nor a terminal; leave them out";
         return Err(Status::invalid("bad-argument", message));

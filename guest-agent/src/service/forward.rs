@@ -11,7 +11,6 @@ use crate::rpc::frame;
 use crate::rpc::receiver::{Receiver, decode};
 use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
-use crate::service::check_root;
 use bytes::BytesMut;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -60,7 +59,7 @@ async fn tcp(target: &TcpTarget) -> Result<NonBlocking, Status> {
 }
 
 async fn unix(agent: &Agent, target: &UnixTarget) -> Result<NonBlocking, Status> {
-    check_root(target.root)?;
+    root::check(target.root)?;
     if !target.path.starts_with('/') {
         return Err(Status::invalid("bad-path", format!("the socket is not an absolute path: {:?}", target.path)));
     }

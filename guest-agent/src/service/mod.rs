@@ -10,7 +10,6 @@ pub mod shutdown;
 pub mod tart;
 
 use crate::agent::Agent;
-use crate::r#gen::agent::Root;
 use crate::rpc::receiver::Receiver;
 use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
@@ -36,6 +35,11 @@ async fn dispatch(
         "/vmrunner.agent.v1.AgentService/PutFile" => files::answer(agent, "put-file", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GetTree" => files::answer(agent, "get-tree", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/PutTree" => files::answer(agent, "put-tree", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Stat" => files::answer(agent, "stat", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/List" => files::answer(agent, "list", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/MakeDir" => files::answer(agent, "make-dir", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Remove" => files::answer(agent, "remove", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/GrowDisk" => files::answer(agent, "grow-disk", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Resume" => resume::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/ResolveIP" => addresses::answer(requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Forward" => forward::answer(agent, requests, responses).await,
@@ -46,13 +50,5 @@ async fn dispatch(
             let message = format!("unknown method: {path}; the agent may be older than the client");
             Err(Status::new(Code::Unimplemented, "unknown-method", message))
         }
-    }
-}
-
-/// Until images come there is but one root; what is no root at all is refused all the same.
-pub fn check_root(number: i32) -> Result<(), Status> {
-    match Root::try_from(number) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Status::invalid("bad-root", format!("not a root: {number}; use 1 (image) or 2 (base)"))),
     }
 }

@@ -3,18 +3,32 @@
 //! in gRPC on standard input and output; a failure is one line on standard error that the agent turns into a status.
 
 mod channel;
+mod file_info;
+mod folder;
 mod get_file;
 mod get_tree;
 pub mod globs;
+mod grow_disk;
+mod holes;
+mod list;
+mod make_dir;
 mod owner;
 mod put_file;
 mod put_tree;
 mod refusal;
+mod remove;
 mod smolvm;
+mod stat;
+mod tar;
 mod target;
+mod temporary;
+mod totals;
+mod unpack;
+mod walk;
 
 pub use refusal::{parse as parse_refusal, write as write_refusal};
 
+use crate::root;
 use crate::rpc::status::Status;
 use channel::Channel;
 use std::ffi::CString;
@@ -39,6 +53,11 @@ pub fn run(method: &str, root: &str) -> Result<(), Status> {
         "put-file" => put_file::run(&mut channel),
         "get-tree" => get_tree::run(&mut channel),
         "put-tree" => put_tree::run(&mut channel),
+        "stat" => stat::run(&mut channel),
+        "list" => list::run(&mut channel),
+        "make-dir" => make_dir::run(&mut channel),
+        "remove" => remove::run(&mut channel),
+        "grow-disk" => grow_disk::run(&mut channel),
         _ => Err(Status::invalid("unknown-method", format!("unknown worker method: {method}"))),
     }
 }
@@ -54,8 +73,9 @@ fn enter(root: &str) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-/// Paths on the wire are absolute, and name something below the root.
-fn absolute<'a>(path: &'a str, what: &str) -> Result<&'a Path, Status> {
+/// Paths on the wire are absolute, and name something below a root.
+fn absolute<'a>(root: i32, path: &'a str, what: &str) -> Result<&'a Path, Status> {
+    root::check(root)?;
     if !path.starts_with('/') || path.contains('\0') {
         return Err(Status::invalid("bad-path", format!("the {what} is not an absolute path: {path:?}")));
     }

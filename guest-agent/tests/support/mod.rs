@@ -2,10 +2,14 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+mod mounts;
 pub mod smolvm;
+mod transfers;
 mod upload;
 
 pub use client::{Call, Client, End, Outcome};
+pub use mounts::Mount;
+pub use transfers::{Download, Piece, get, get_pieces, get_tree, put, put_pieces, put_tree, refusal, trailer_of, tree};
 pub use upload::{trailer, upload};
 
 use bytes::Bytes;
@@ -135,6 +139,13 @@ pub fn sh(command: &str) -> ExecStart {
 pub fn script(content: &str) -> ExecStart {
     let script = Script { content: Bytes::copy_from_slice(content.as_bytes()), args: vec!["one".into(), "two".into()] };
     ExecStart { program: Some(exec_start::Program::Script(script)), ..ExecStart::default() }
+}
+
+/// The worker processes that this agent runs.
+pub fn workers(agent: &Agent) -> Vec<i32> {
+    let pid = agent.process.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 pub fn is_alive(pid: i32) -> bool {

@@ -4,8 +4,8 @@ use super::{Frames, chunk, os_text, path};
 use crate::rpc::status::Status;
 use crate::smolvm::frame::{self, DATA, EOF};
 use crate::smolvm::request::Request;
-use crate::worker::put_file::Temporary;
 use crate::worker::target::PERMISSIONS;
+use crate::worker::temporary::Temporary;
 use serde_json::json;
 use std::fs::Permissions;
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ fn put(frames: &mut Frames, request: &Request) -> Result<(), String> {
         let permissions = Permissions::from_mode(mode as u32 & PERMISSIONS);
         temporary.file.set_permissions(permissions).map_err(|error| os_text(&error, target.to_str()))?;
     }
-    temporary.rename(&target).map_err(|error| os_text(&error, target.to_str()))
+    temporary.place(&target).map_err(|error| os_text(&error, target.to_str()))
 }
 
 /// Where the file goes: below the path when that is a directory, under the name that it had at the client.
