@@ -216,6 +216,22 @@ fn what_is_no_request_ends_the_connection_without_a_reply() {
 }
 
 #[test]
+fn request_that_is_too_large_is_refused_before_it_is_read() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.smolvm().await;
+        client.send(&[&[JSON][..], &(2u32 << 20).to_be_bytes(), b"{"].concat()).await;
+        let error = "the request is too large: more than 1048576 bytes";
+        assert_eq!(client.reply().await, json!({ "ok": false, "error": error }));
+        assert_eq!(client.frame().await, None);
+        // What fits is looked at, and the kernel has the last word.
+        let mut client = agent.smolvm().await;
+        let reply = client.ask(json!({ "op": "run", "cmd": "x".repeat(200_000), "shell": "raw" })).await;
+        assert!(reply["error"].as_str().unwrap().starts_with("spawn failed: the arguments"), "{reply}");
+    });
+}
+
+#[test]
 fn requests_beyond_the_bound_wait_for_their_turn() {
     run(async {
         let agent = Agent::start();

@@ -84,11 +84,14 @@ impl<'a> Reader<'a> {
         Ok(self.buffer.split_to(length).freeze())
     }
 
-    /// A JSON object, or an error for whatever else is there.
+    /// A JSON object, or an error for whatever else is there; `FileTooLarge` for one that is not even looked at.
     pub async fn request(&mut self) -> io::Result<Request> {
         let header = self.header().await?;
         if header.kind != frame::JSON {
             return Err(io::ErrorKind::InvalidData.into());
+        }
+        if header.length > frame::MAX_REQUEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.take_header();
         frame::object(&self.payload(header.length).await?).ok_or_else(|| io::ErrorKind::InvalidData.into())

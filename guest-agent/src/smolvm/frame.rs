@@ -12,6 +12,8 @@ pub const EOF: u8 = 5;
 pub const HEADER: usize = 5;
 /// The largest payload there may be.
 pub const MAX_PAYLOAD: usize = 16 << 20;
+/// The largest request: a kernel takes less as a command line, and its values take many times as much memory as its text.
+pub const MAX_REQUEST: usize = 1 << 20;
 /// The largest payload that is sent.
 pub const CHUNK: usize = 64 << 10;
 /// How many bytes tell a request from garbage.

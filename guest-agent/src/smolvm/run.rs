@@ -12,11 +12,15 @@ use serde_json::json;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long a program has to end when its client is gone.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long the reply waits for output to be read that came before the timeout.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const SHELL: &str = "/bin/sh";
 
 enum Over {
@@ -62,18 +66,19 @@ async fn run(client: &mut Client<'_>, running: Running, limit: Option<Duration>)
         has_ended.set(true);
         ended
     };
+    let mut sending = pin!(output::send_all(stdout, stderr, end, &mut client.writer));
     tokio::select! {
-        ended = output::send_all(stdout, stderr, end, &mut client.writer) => {
+        ended = &mut sending => {
             let ended = ended.map_err(|_| io::ErrorKind::BrokenPipe)?;
             hold.let_go();
-            Ok(Over::Ended(ended))
+            return Ok(Over::Ended(ended));
         }
-        () = pump::overdue(limit, &has_ended) => {
-            hold.kill().await;
-            Ok(Over::TimedOut)
-        }
-        () = client.reader.gone() => Err(io::ErrorKind::ConnectionAborted.into()),
+        () = pump::overdue(limit, &has_ended) => {}
+        () = client.reader.gone() => return Err(io::ErrorKind::ConnectionAborted.into()),
     }
+    // What it printed in its time is still sent, to a client that reads.
+    let _ = tokio::join!(timeout(LAST_WORDS, sending), hold.kill());
+    Ok(Over::TimedOut)
 }
 
 fn program(agent: &Rc<Agent>, command: &str, raw: bool, asked: BTreeMap<String, String>) -> launch::Request {

@@ -1,6 +1,7 @@
 //! Who is served when: one request on a connection, one after the other where there are none.
 
 use super::client::Client;
+use super::frame::MAX_REQUEST;
 use super::request::Request;
 use super::{files, python, run};
 use crate::agent::Agent;
@@ -22,11 +23,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves the one request that a connection is for. What is no request ends it without a reply.
 pub async fn serve_connection(stream: &mut dyn Duplex, agent: &Rc<Agent>) {
     let mut client = Client::new(stream);
-    if serve_one(&mut client, agent).await.is_ok() {
-        // An error means that nobody is there.
-        let _ = client.writer.end().await;
-        let _ = timeout(LINGER, client.reader.drain()).await;
-    }
+    let _ = serve_one(&mut client, agent).await;
+    // However it went, the client sees an end at once; an error means that nobody is there.
+    let _ = client.writer.end().await;
+    let _ = timeout(LINGER, client.reader.drain()).await;
 }
 
 /// Serves requests until the client is gone or sends what is none.
@@ -55,8 +55,15 @@ pub async fn serve_session(stream: &mut dyn Duplex, agent: &Rc<Agent>) {
 
 async fn serve_one(client: &mut Client<'_>, agent: &Rc<Agent>) -> io::Result<()> {
     let _slot = agent.smolvm_requests.acquire().await.map_err(io::Error::other)?;
-    let request = timeout(REQUEST_DEADLINE, client.reader.request()).await??;
-    answer(client, agent, &request).await
+    match timeout(REQUEST_DEADLINE, client.reader.request()).await? {
+        Ok(request) => answer(client, agent, &request).await,
+        Err(error) => {
+            if error.kind() == io::ErrorKind::FileTooLarge {
+                client.refuse(&format!("the request is too large: more than {MAX_REQUEST} bytes")).await?;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// An error means that the client cannot be served any more.
