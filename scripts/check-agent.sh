@@ -10,7 +10,7 @@ fi
 rustup toolchain install --no-self-update
 
 cargo fmt --all --check
-cargo clippy --locked --workspace --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets --features fuzz -- -D warnings
 cargo xtask check
 # Linked as it is shipped: a static link has faults of its own.
-cargo test --locked --target "$(uname -m)-unknown-linux-musl"
+cargo test --locked --features fuzz --target "$(uname -m)-unknown-linux-musl"

@@ -2,17 +2,23 @@
 
 pub mod agent;
 pub mod cli;
+pub mod disk;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod r#gen;
 mod identity;
 pub mod init;
 pub mod listen;
 mod nonblocking;
 pub mod process;
+pub mod protocol;
+pub mod proxy;
 pub mod reset;
 mod root;
 pub mod rpc;
 pub mod serve;
 pub mod service;
+pub mod smolvm;
 mod system;
 pub mod worker;
 

@@ -1,6 +1,7 @@
+use std::path::Path;
 use std::process::ExitCode;
 use vm_agent::cli::{self, Command};
-use vm_agent::{init, serve, worker};
+use vm_agent::{disk, init, proxy, serve, worker};
 
 const USAGE: u8 = 2;
 
@@ -13,9 +14,11 @@ fn main() -> ExitCode {
         }
     };
     let result = match command {
-        Command::Serve(addresses) => serve::run(&addresses),
+        Command::Serve(listens) => serve::run(&listens),
         Command::Init => init::run(),
+        Command::Proxy(target) => proxy::run(&target),
         Command::Worker { method, root } => return work(&method, &root),
+        Command::GrowDisk(path) => grow_disk(&path),
         Command::Version => {
             println!("vm-agent {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -32,6 +35,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn grow_disk(path: &Path) -> Result<(), String> {
+    let grown = disk::grow(path).map_err(|status| status.message)?;
+    let mib = |bytes: u64| bytes >> 20;
+    let (before, after) = (mib(grown.bytes_before), mib(grown.bytes_after));
+    println!("{}: {}, {before} MiB -> {after} MiB", grown.device, grown.filesystem);
+    Ok(())
 }
 
 /// A worker's failure is read by the agent, so nothing stands in front of it.

@@ -1,6 +1,6 @@
 use super::*;
 
-const CLIENT: &[u8] = FrameWatch::PREFACE;
+const CLIENT: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn preamble(version: u8, nonce: u8) -> Vec<u8> {
     [&MAGIC[..], &[version], &[nonce; NONCE]].concat()
@@ -16,10 +16,13 @@ fn preamble_is_found_when_split_at_every_byte() {
     let wire = preamble(1, 7);
     for cut in 0..wire.len() {
         let mut unread = BytesMut::from(&wire[..cut]);
-        assert_eq!(take_preamble(&mut unread), None);
+        assert_eq!(take_start(&mut unread, Protocol::Grpc), None);
         unread.extend_from_slice(&wire[cut..]);
         unread.extend_from_slice(b"PRI");
-        assert_eq!(take_preamble(&mut unread), Some(Preamble { version: 1, nonce: [7; NONCE] }));
+        assert_eq!(
+            take_start(&mut unread, Protocol::Grpc),
+            Some(Start::Preamble(Preamble { version: 1, nonce: [7; NONCE] }))
+        );
         assert_eq!(&unread[..], b"PRI");
     }
 }
@@ -28,9 +31,12 @@ fn preamble_is_found_when_split_at_every_byte() {
 fn garbage_before_the_magic_is_dropped_even_when_it_resembles_the_magic() {
     for garbage in [&b"x"[..], &MAGIC[..15], &[0xff; 40], &MAGIC[..1]] {
         let mut unread = BytesMut::from(garbage);
-        assert_eq!(take_preamble(&mut unread), None);
+        assert_eq!(take_start(&mut unread, Protocol::Grpc), None);
         unread.extend_from_slice(&preamble(1, 9));
-        assert_eq!(take_preamble(&mut unread), Some(Preamble { version: 1, nonce: [9; NONCE] }));
+        assert_eq!(
+            take_start(&mut unread, Protocol::Grpc),
+            Some(Start::Preamble(Preamble { version: 1, nonce: [9; NONCE] }))
+        );
         assert!(unread.is_empty());
     }
 }
@@ -38,7 +44,7 @@ fn garbage_before_the_magic_is_dropped_even_when_it_resembles_the_magic() {
 #[test]
 fn garbage_without_a_magic_is_not_kept() {
     let mut unread = BytesMut::from(&vec![0u8; 100_000][..]);
-    assert_eq!(take_preamble(&mut unread), None);
+    assert_eq!(take_start(&mut unread, Protocol::Grpc), None);
     assert!(unread.is_empty());
 }
 
@@ -47,7 +53,7 @@ fn session_ends_at_a_preamble_on_a_frame_border_wherever_reads_are_cut() {
     let session = [CLIENT, &frame(b""), &frame(&[0xff; 300])].concat();
     let wire = [&session[..], &preamble(1, 3)].concat();
     for cut in 0..wire.len() {
-        let mut frames = FrameWatch::default();
+        let mut frames = FrameWatch::new(Protocol::Grpc);
         let first = frames.belonging(&wire[..cut]);
         let taken = if first < cut { first } else { cut + frames.belonging(&wire[cut..]) };
         assert_eq!(taken, session.len(), "cut at {cut}");
@@ -58,24 +64,60 @@ fn session_ends_at_a_preamble_on_a_frame_border_wherever_reads_are_cut() {
 fn session_ends_at_a_preamble_inside_the_client_preface() {
     for told in 0..CLIENT.len() {
         let wire = [&CLIENT[..told], &preamble(1, 3)].concat();
-        assert_eq!(FrameWatch::default().belonging(&wire), told);
+        assert_eq!(FrameWatch::new(Protocol::Grpc).belonging(&wire), told);
     }
 }
 
 #[test]
 fn magic_inside_a_frame_belongs_to_the_session() {
     let wire = [CLIENT, &frame(&preamble(1, 1)), &frame(b"x")].concat();
-    assert_eq!(FrameWatch::default().belonging(&wire), wire.len());
+    assert_eq!(FrameWatch::new(Protocol::Grpc).belonging(&wire), wire.len());
+}
+
+#[test]
+fn request_of_smolvm_starts_a_session_when_split_at_every_byte() {
+    let wire = smolvm(r#"{"op":"ping"}"#);
+    for cut in 0..wire.len() {
+        let mut unread = BytesMut::from(&[b"\x01\x00garbage\xff\x74", &wire[..cut]].concat()[..]);
+        let start = take_start(&mut unread, Protocol::SmolVm);
+        assert_eq!(start, (cut >= frame::REQUEST_START).then_some(Start::Request), "cut at {cut}");
+        unread.extend_from_slice(&wire[cut..]);
+        assert_eq!(take_start(&mut unread, Protocol::SmolVm), Some(Start::Request));
+        assert_eq!(&unread[..], wire);
+        assert_eq!(take_start(&mut unread, Protocol::Grpc), None);
+    }
+}
+
+#[test]
+fn session_of_smolvm_ends_at_a_preamble_on_a_frame_border_wherever_reads_are_cut() {
+    let session = [&smolvm("{}")[..], &[4, 0, 0, 1, 0], &[0xff; 256], &[5, 0, 0, 0, 0]].concat();
+    let wire = [&session[..], &preamble(1, 3)].concat();
+    for cut in 0..wire.len() {
+        let mut frames = FrameWatch::new(Protocol::SmolVm);
+        let first = frames.belonging(&wire[..cut]);
+        let taken = if first < cut { first } else { cut + frames.belonging(&wire[cut..]) };
+        assert_eq!(taken, session.len(), "cut at {cut}");
+    }
+}
+
+fn smolvm(json: &str) -> Vec<u8> {
+    [&[1, 0, 0, 0, json.len() as u8], json.as_bytes()].concat()
 }
 
 /// Runs the channel over a socket pair and returns the client's end.
 fn with_channel<F: Future<Output = ()>>(client: impl FnOnce(tokio::net::UnixStream) -> F) {
+    with_channel_of(Protocol::Grpc, client);
+}
+
+fn with_channel_of<F: Future<Output = ()>>(protocol: Protocol, client: impl FnOnce(tokio::net::UnixStream) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
         let agent = Agent::service();
-        let server = tokio::task::spawn_local(async move { serve(&mut theirs, &agent).await });
+        let mut housekeeping = tokio::task::JoinSet::new();
+        crate::serve::start_housekeeping(&agent, &mut housekeeping);
+        let server = tokio::task::spawn_local(async move { serve(&mut theirs, protocol, &agent).await });
         client(ours).await;
         let ended = tokio::time::timeout(std::time::Duration::from_secs(10), server).await;
         assert!(ended.unwrap().unwrap().is_err());
@@ -129,6 +171,66 @@ fn session_that_is_not_http2_gives_way_to_the_next_preamble() {
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         stream.write_all(&preamble(1, 2)).await.unwrap();
         expect_answer(&mut stream, 2).await;
+    });
+}
+
+/// The next JSON frame, whatever stands before it.
+async fn reply(stream: &mut tokio::net::UnixStream) -> String {
+    let deadline = std::time::Duration::from_secs(10);
+    loop {
+        let kind = tokio::time::timeout(deadline, stream.read_u8()).await.unwrap().unwrap();
+        let mut payload = vec![0; stream.read_u32().await.unwrap() as usize];
+        stream.read_exact(&mut payload).await.unwrap();
+        if kind == frame::JSON {
+            return String::from_utf8(payload).unwrap();
+        }
+    }
+}
+
+#[test]
+fn requests_of_smolvm_come_one_after_the_other() {
+    with_channel_of(Protocol::SmolVm, async |mut stream| {
+        stream.write_all(b"stale bytes").await.unwrap();
+        for _ in 0..3 {
+            stream.write_all(&smolvm(r#"{"op":"ping"}"#)).await.unwrap();
+            assert!(reply(&mut stream).await.contains("pong"));
+            // Of an upload that did not need it.
+            stream.write_all(&[frame::EOF, 0, 0, 0, 0]).await.unwrap();
+        }
+        // Whole requests that were sent together are not lost either.
+        stream.write_all(&smolvm(r#"{"op":"ping"}"#).repeat(2)).await.unwrap();
+        assert!(reply(&mut stream).await.contains("pong") && reply(&mut stream).await.contains("pong"));
+    });
+}
+
+#[test]
+fn next_client_of_smolvm_ends_what_the_last_one_runs() {
+    with_channel_of(Protocol::SmolVm, async |mut stream| {
+        let silent = smolvm(r#"{"op":"run","shell":"raw","cmd":"sleep 1000"}"#);
+        for nonce in 1..4 {
+            stream.write_all(&silent).await.unwrap();
+            stream.write_all(&preamble(1, nonce)).await.unwrap();
+            expect_answer(&mut stream, nonce).await;
+        }
+        // One that does not know the preamble is served all the same.
+        stream.write_all(&silent).await.unwrap();
+        stream.write_all(&smolvm(r#"{"op":"ping"}"#)).await.unwrap();
+        assert!(reply(&mut stream).await.contains("pong"));
+    });
+}
+
+#[test]
+fn garbage_in_a_session_of_smolvm_does_not_stop_the_next_client() {
+    with_channel_of(Protocol::SmolVm, async |mut stream| {
+        for garbage in
+            [&b"GET / HTTP/1.1\r\n\r\n"[..], &[1, 0xff, 0xff, 0xff, 0xff], &[1, 0, 0, 0, 2, b'{', b'{'], &[9; 100]]
+        {
+            stream.write_all(&smolvm(r#"{"op":"ping"}"#)).await.unwrap();
+            assert!(reply(&mut stream).await.contains("pong"));
+            stream.write_all(garbage).await.unwrap();
+            stream.write_all(&preamble(1, 7)).await.unwrap();
+            expect_answer(&mut stream, 7).await;
+        }
     });
 }
 

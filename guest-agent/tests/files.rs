@@ -3,42 +3,12 @@
 
 mod support;
 
-use bytes::Bytes;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use support::{Agent, Client, End, run, trailer, upload};
+use std::process::{Command, Stdio};
+use support::{Agent, Folder, Mount, get, put, run, trailer, until, workers};
 use vm_agent::r#gen::agent::*;
-
-async fn put(client: &mut Client, path: &str, data: &[u8], sent: Option<FileTrailer>) -> Result<PutFileResponse, End> {
-    use put_file_request::Request;
-    let file = Some(FileHeader { size: data.len() as u64, mode: 0o640, mtime: 1_000_000_000, ..FileHeader::default() });
-    let mut parts = vec![Request::Header(PutFileHeader { path: path.into(), file, ..PutFileHeader::default() })];
-    parts.extend(data.chunks(100_000).map(|chunk| Request::Data(Bytes::copy_from_slice(chunk))));
-    parts.extend(sent.map(Request::Trailer));
-    let messages = parts.into_iter().map(|request| PutFileRequest { request: Some(request) }).collect();
-    upload(client, "PutFile", messages).await
-}
-
-async fn get(client: &mut Client, path: &str) -> Result<(FileHeader, Vec<u8>), End> {
-    use get_file_response::Response;
-    let mut call = client.call("GetFile").await;
-    call.send(&GetFileRequest { path: path.into(), ..GetFileRequest::default() }).await;
-    call.half_close();
-    let (mut header, mut data, mut sent) = (None, Vec::new(), None);
-    while let Some(message) = call.next::<GetFileResponse>().await {
-        match message.response.unwrap() {
-            Response::Header(found) => header = Some(found),
-            Response::Data(chunk) => data.extend_from_slice(&chunk),
-            Response::Trailer(found) => sent = Some(found),
-            Response::Hole(size) => data.resize(data.len() + size as usize, 0),
-        }
-    }
-    if call.end().code != 0 {
-        return Err(call.end());
-    }
-    assert_eq!(sent, Some(trailer(&data)));
-    Ok((header.unwrap(), data))
-}
 
 #[test]
 fn file_goes_in_and_comes_out_the_same() {
@@ -50,9 +20,11 @@ fn file_goes_in_and_comes_out_the_same() {
         assert_eq!(put(&mut client, &path, &data, Some(trailer(&data))).await.unwrap().size, 3_000_000);
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.mode() & 0o7777, metadata.mtime()), (0o640, 1_000_000_000));
+        assert_eq!(metadata.mtime_nsec(), 123_456_789);
         let (header, back) = get(&mut client, &path).await.unwrap();
         assert!(back == data);
         assert_eq!((header.size, header.mode, header.mtime), (3_000_000, 0o640, 1_000_000_000));
+        assert_eq!(header.mtime_nanos, 123_456_789);
         put(&mut client, &path, b"", Some(trailer(b""))).await.unwrap();
         assert_eq!(get(&mut client, &path).await.unwrap().1, b"");
     });
@@ -85,10 +57,10 @@ fn lost_client_leaves_nothing_behind() {
         let header = PutFileHeader { path, file, ..PutFileHeader::default() };
         call.send(&PutFileRequest { request: Some(put_file_request::Request::Header(header)) }).await;
         let folder = agent.folder.path("d");
-        let count = || fs::read_dir(&folder).map_or(0, Iterator::count);
-        support::until("the worker has begun", || count() == 1).await;
+        until("the worker has begun", || fs::metadata(&folder).is_ok()).await;
         drop((call, client));
-        support::until("the temporary file is gone", || count() == 0).await;
+        until("the worker is gone", || workers(&agent).is_empty()).await;
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     });
 }
 
@@ -118,19 +90,152 @@ fn what_is_no_regular_file_is_refused_with_a_reason() {
 }
 
 #[test]
-fn full_disk_says_so() {
+fn killed_worker_leaves_nothing_behind() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let path = agent.folder.path("d/file");
+        put(&mut client, &path, b"old", Some(trailer(b"old"))).await.unwrap();
+        let mut call = client.call("PutFile").await;
+        let file = Some(FileHeader { size: 100, ..FileHeader::default() });
+        let header = PutFileHeader { path: path.clone(), file, ..PutFileHeader::default() };
+        call.send(&PutFileRequest { request: Some(put_file_request::Request::Header(header)) }).await;
+        let is_open = |pid: &i32| {
+            let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+            targets.any(|target| target.starts_with(agent.folder.path("d")))
+        };
+        until("the worker has its file", || workers(&agent).first().is_some_and(is_open)).await;
+        // SAFETY: plain system call on a child of our child.
+        unsafe { libc::kill(workers(&agent)[0], libc::SIGKILL) };
+        assert_eq!(call.next::<PutFileResponse>().await, None);
+        assert_eq!((call.end().code, &*call.end().reason), (13, "worker-failed"));
+        assert_eq!(fs::read_dir(agent.folder.path("d")).unwrap().count(), 1);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    });
+}
+
+#[test]
+fn file_that_became_shorter_while_it_was_read_is_told_as_such() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let path = agent.folder.path("file");
+        for (cut, is_error) in [(5_000_000, true), (60_000_000, false)] {
+            fs::write(&path, vec![7; 40_000_000]).unwrap();
+            let mut call = client.call("GetFile").await;
+            call.send(&GetFileRequest { path: path.clone(), ..GetFileRequest::default() }).await;
+            call.half_close();
+            // The rest does not fit between the two.
+            let first: GetFileResponse = call.next().await.unwrap();
+            assert!(
+                matches!(first.response, Some(get_file_response::Response::Header(header)) if header.size == 40_000_000)
+            );
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(cut).unwrap();
+            let mut size = 0;
+            while let Some(message) = call.next::<GetFileResponse>().await {
+                if let Some(get_file_response::Response::Data(data)) = message.response {
+                    size += data.len();
+                }
+            }
+            let end = call.end();
+            if is_error {
+                assert_eq!((end.code, &*end.reason), (15, "file-changed"));
+            } else {
+                assert_eq!((end.code, size), (0, 40_000_000), "what was appended is left out");
+            }
+        }
+    });
+}
+
+#[test]
+fn root_that_does_not_exist_is_refused() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        for root in 0..=2 {
+            let request = StatRequest { root, path: "/".into(), follow: false };
+            client.unary::<_, StatResponse>("Stat", &request).await.unwrap();
+        }
+        let request = StatRequest { root: 3, path: "/".into(), follow: false };
+        let end = client.unary::<_, StatResponse>("Stat", &request).await.unwrap_err();
+        assert_eq!((end.code, &*end.reason), (3, "bad-root"));
+    });
+}
+
+#[test]
+fn full_disk_says_so_and_keeps_the_old_file() {
     run(async {
         let agent = Agent::start();
         let mut client = agent.connect().await;
         let disk = agent.folder.path("disk");
-        let mounted = client.sh(&format!("mkdir {disk} && mount -t tmpfs -o size=64k tmpfs {disk}")).await;
-        if mounted.exit != Some((0, 0)) {
-            eprintln!("skipped: cannot mount");
-            return;
-        }
+        let Some(_mount) = Mount::tmpfs("128k", &disk) else { return };
+        let path = format!("{disk}/f");
+        put(&mut client, &path, b"old", Some(trailer(b"old"))).await.unwrap();
         let data = vec![1; 300_000];
-        let full = put(&mut client, &format!("{disk}/f"), &data, Some(trailer(&data))).await.unwrap_err();
-        client.sh(&format!("umount {disk}")).await;
+        let full = put(&mut client, &path, &data, Some(trailer(&data))).await.unwrap_err();
         assert_eq!((full.code, &*full.reason), (8, "disk-full"));
+        assert_eq!((fs::read(&path).unwrap(), fs::read_dir(&disk).unwrap().count()), (b"old".to_vec(), 1));
+        until("the room is free again", || {
+            let output = Command::new("df").args(["--output=used", &disk]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().lines().last().unwrap().trim() == "4"
+        })
+        .await;
     });
+}
+
+#[test]
+fn read_only_target_says_so() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let disk = agent.folder.path("disk");
+        let Some(mount) = Mount::tmpfs("64k", &disk) else { return };
+        mount.remount("ro");
+        let refused = put(&mut client, &format!("{disk}/f"), b"x", Some(trailer(b"x"))).await.unwrap_err();
+        assert_eq!((refused.code, &*refused.reason), (9, "read-only"));
+        let refused = put(&mut client, &format!("{disk}/d/f"), b"x", Some(trailer(b"x"))).await.unwrap_err();
+        assert_eq!(refused.reason, "read-only");
+    });
+}
+
+/// A root without /proc, as on a file system that knows no files without a name.
+#[test]
+fn file_has_a_hidden_name_where_it_cannot_be_without_one() {
+    let root = Folder::new();
+    // SAFETY: plain system call.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("NOT TESTED, another root needs root");
+        return;
+    }
+    let put = |data: &[u8], sent: Option<FileTrailer>| {
+        use put_file_request::Request;
+        let file = Some(FileHeader { size: data.len() as u64, mode: 0o600, ..FileHeader::default() });
+        let mut parts = vec![Request::Header(PutFileHeader { path: "/f".into(), file, ..PutFileHeader::default() })];
+        parts.push(Request::Data(data.to_vec().into()));
+        parts.extend(sent.map(Request::Trailer));
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_vm-agent"))
+            .args(["worker", "put-file", root.0.to_str().unwrap()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = worker.stdin.take().unwrap();
+        for request in parts {
+            input.write_all(&vm_agent::rpc::frame::encode(&PutFileRequest { request: Some(request) })).unwrap();
+        }
+        drop(input);
+        worker.wait().unwrap().success()
+    };
+    let abandoned = fs::File::create(root.path(".vm-agent-999999999")).unwrap();
+    abandoned.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    fs::write(root.path(".vm-agent-999999998"), "of somebody who lives").unwrap();
+    assert!(put(b"new", Some(trailer(b"new"))));
+    assert!(put(b"newer", Some(trailer(b"newer"))));
+    assert!(!put(b"newest", None));
+    assert_eq!(fs::read(root.path("f")).unwrap(), b"newer");
+    let mut names: Vec<_> = fs::read_dir(&root.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [".vm-agent-999999998", "f"]);
 }

@@ -3,52 +3,16 @@
 
 mod support;
 
-use bytes::Bytes;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use support::{Agent, Client, End, run, trailer, upload};
+use support::{Agent, Download, Mount, get_tree, put_tree, run, tree, workers};
 use vm_agent::r#gen::agent::*;
-
-async fn get_tree(client: &mut Client, request: GetTreeRequest) -> Result<(Vec<u8>, u64), End> {
-    use get_tree_response::Response;
-    let mut call = client.call("GetTree").await;
-    call.send(&request).await;
-    call.half_close();
-    let (mut data, mut end) = (Vec::new(), None);
-    while let Some(message) = call.next::<GetTreeResponse>().await {
-        match message.response.unwrap() {
-            Response::Data(chunk) => data.extend_from_slice(&chunk),
-            Response::Trailer(found) => end = Some(found),
-            Response::Totals(_) => {}
-        }
-    }
-    if call.end().code != 0 {
-        return Err(call.end());
-    }
-    let end = end.unwrap();
-    assert_eq!(end.stream, Some(trailer(&data)));
-    Ok((data, end.entries))
-}
-
-async fn put_tree(client: &mut Client, directory: &str, archive: &[u8]) -> Result<PutTreeResponse, End> {
-    use put_tree_request::Request;
-    let mut parts = vec![Request::Header(PutTreeHeader { directory: directory.into(), ..PutTreeHeader::default() })];
-    parts.extend(archive.chunks(10_000).map(|chunk| Request::Data(Bytes::copy_from_slice(chunk))));
-    parts.push(Request::Trailer(trailer(archive)));
-    let messages = parts.into_iter().map(|request| PutTreeRequest { request: Some(request) }).collect();
-    upload(client, "PutTree", messages).await
-}
 
 fn names(archive: &[u8]) -> Vec<String> {
     let mut archive = tar::Archive::new(archive);
     let entries = archive.entries().unwrap();
     entries.map(|entry| entry.unwrap().path().unwrap().to_str().unwrap().to_owned()).collect()
-}
-
-fn tree(directory: String, include: &[&str], exclude: &[&str]) -> GetTreeRequest {
-    let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    GetTreeRequest { directory, include: own(include), exclude: own(exclude), ..GetTreeRequest::default() }
 }
 
 /// An archive that no well-meaning program would write.
@@ -87,12 +51,12 @@ fn tree_comes_back_from_a_round_trip_as_it_was() {
         symlink("/no/where", format!("{source}/dangling")).unwrap();
         client.sh(&format!("mkfifo {source}/pipe; touch -d @1234567 {source}/closed")).await;
 
-        let (archive, entries) = get_tree(&mut client, tree(source.clone(), &[], &[])).await.unwrap();
+        let Download { archive, entries, .. } = get_tree(&mut client, tree(source.clone(), &[], &[])).await.unwrap();
         let parent = "d".repeat(120);
         assert_eq!(names(&archive), [".hidden", "closed", "closed/empty", "dangling", &parent, &long]);
         assert_eq!(entries, 6);
         let again = get_tree(&mut client, tree(source, &[], &[])).await.unwrap();
-        assert!(archive == again.0, "the order depends on names alone");
+        assert!(archive == again.archive, "the order depends on names alone");
 
         let target = agent.folder.path("target/deep");
         assert_eq!(put_tree(&mut client, &target, &archive).await.unwrap().entries, 6);
@@ -115,16 +79,19 @@ fn globs_select_with_the_directories_above() {
         client
             .sh(&format!("mkdir -p {source}/a/b {source}/c; cd {source}; touch a/b/x.log a/b/y.txt c/z.log top.log"))
             .await;
-        let (archive, _) = get_tree(&mut client, tree(source.clone(), &["a/**/*.log", "nothing"], &[])).await.unwrap();
+        let Download { archive, .. } =
+            get_tree(&mut client, tree(source.clone(), &["a/**/*.log", "nothing"], &[])).await.unwrap();
         assert_eq!(names(&archive), ["a", "a/b", "a/b/x.log"]);
-        let (archive, _) = get_tree(&mut client, tree(source.clone(), &["a", "*.log"], &["**/y.txt"])).await.unwrap();
+        let Download { archive, .. } =
+            get_tree(&mut client, tree(source.clone(), &["a", "*.log"], &["**/y.txt"])).await.unwrap();
         assert_eq!(names(&archive), ["a", "a/b", "a/b/x.log", "top.log"]);
-        let (archive, entries) = get_tree(&mut client, tree(source.clone(), &["no*"], &[])).await.unwrap();
+        let Download { archive, entries, .. } =
+            get_tree(&mut client, tree(source.clone(), &["no*"], &[])).await.unwrap();
         assert_eq!((names(&archive).len(), entries), (0, 0));
-        assert_eq!(get_tree(&mut client, tree(source.clone(), &["{a"], &[])).await.unwrap_err().reason, "bad-glob");
-        let missing = get_tree(&mut client, tree(format!("{source}/none"), &[], &[])).await.unwrap_err();
+        assert_eq!(get_tree(&mut client, tree(source.clone(), &["{a"], &[])).await.err().unwrap().reason, "bad-glob");
+        let missing = get_tree(&mut client, tree(format!("{source}/none"), &[], &[])).await.err().unwrap();
         assert_eq!((missing.code, &*missing.reason), (5, "no-such-file"));
-        let (archive, _) = get_tree(&mut client, tree(source, &["c/z.log"], &[])).await.unwrap();
+        let Download { archive, .. } = get_tree(&mut client, tree(source, &["c/z.log"], &[])).await.unwrap();
         let mut text = String::new();
         tar::Archive::new(&archive[..]).entries().unwrap().last().unwrap().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "");
@@ -160,5 +127,92 @@ fn archive_that_wants_out_of_its_directory_is_refused() {
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
         let torn = raw_archive(&[("f", Regular, "content")]);
         assert_eq!(put_tree(&mut client, &target, &torn[..600]).await.unwrap_err().reason, "bad-archive");
+    });
+}
+
+#[test]
+fn second_name_of_a_file_comes_back_as_one() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let source = agent.folder.path("s");
+        let made = client
+            .sh(&format!("mkdir -p {source}/d; cd {source}; echo hi >d/one; ln d/one a; ln d/one d/two; echo x >other"))
+            .await;
+        assert_eq!(made.exit, Some((0, 0)));
+        let request = GetTreeRequest { totals: true, ..tree(source.clone(), &[], &[]) };
+        let Download { archive, entries, totals } = get_tree(&mut client, request).await.unwrap();
+        assert_eq!(names(&archive), ["a", "d", "d/one", "d/two", "other"]);
+        assert_eq!((entries, totals), (5, Some(TreeTotals { entries: 5, bytes: 5 })));
+        let target = agent.folder.path("t");
+        for _ in 0..2 {
+            put_tree(&mut client, &target, &archive).await.unwrap();
+            let inode = |name: &str| fs::metadata(format!("{target}/{name}")).unwrap().ino();
+            assert_eq!((inode("a"), inode("a")), (inode("d/one"), inode("d/two")));
+            assert_ne!(inode("a"), inode("other"));
+            assert_eq!(fs::read(format!("{target}/d/two")).unwrap(), b"hi\n");
+        }
+        // Only its second name is selected: it comes as a file.
+        let Download { archive, .. } = get_tree(&mut client, tree(source, &["d/two"], &[])).await.unwrap();
+        put_tree(&mut client, &agent.folder.path("u"), &archive).await.unwrap();
+        assert_eq!(fs::read(agent.folder.path("u/d/two")).unwrap(), b"hi\n");
+    });
+}
+
+#[test]
+fn exclamation_mark_in_include_leaves_out() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let source = agent.folder.path("s");
+        client.sh(&format!("mkdir -p {source}/a {source}/b; cd {source}; touch a/x.c a/x.o b/y.o z.o")).await;
+        let Download { archive, .. } = get_tree(&mut client, tree(source.clone(), &["!**/*.o"], &[])).await.unwrap();
+        assert_eq!(names(&archive), ["a", "a/x.c", "b"]);
+        let request = GetTreeRequest { totals: true, ..tree(source, &["!a", "**/*.o"], &[]) };
+        let Download { archive, totals, .. } = get_tree(&mut client, request).await.unwrap();
+        assert_eq!(names(&archive), ["b", "b/y.o", "z.o"]);
+        assert_eq!(totals.unwrap().entries, 3);
+    });
+}
+
+#[test]
+fn lost_client_leaves_no_half_file() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let target = agent.folder.path("t");
+        fs::create_dir(&target).unwrap();
+        fs::write(format!("{target}/b"), "old").unwrap();
+        let archive = raw_archive(&[("a", tar::EntryType::Regular, "whole"), ("b", tar::EntryType::Regular, "new")]);
+        let mut call = client.call("PutTree").await;
+        let header = PutTreeHeader { directory: target.clone(), ..PutTreeHeader::default() };
+        call.send(&PutTreeRequest { request: Some(put_tree_request::Request::Header(header)) }).await;
+        // Up to the header of the second file and one byte of it.
+        let data = archive[..3 * 512 + 1].to_vec().into();
+        call.send(&PutTreeRequest { request: Some(put_tree_request::Request::Data(data)) }).await;
+        support::until("the first file is there", || fs::metadata(format!("{target}/a")).is_ok()).await;
+        drop((call, client));
+        support::until("the worker is gone", || workers(&agent).is_empty()).await;
+        assert_eq!(fs::read(format!("{target}/a")).unwrap(), b"whole");
+        assert_eq!(fs::read(format!("{target}/b")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 2, "nothing temporary is left");
+    });
+}
+
+#[test]
+fn full_and_read_only_disks_say_so() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let disk = agent.folder.path("disk");
+        let Some(mount) = Mount::tmpfs("128k", &disk) else { return };
+        let content = "x".repeat(300_000);
+        let archive = raw_archive(&[("a", tar::EntryType::Regular, "fits"), ("b", tar::EntryType::Regular, &content)]);
+        let full = put_tree(&mut client, &disk, &archive).await.unwrap_err();
+        assert_eq!((full.code, &*full.reason), (8, "disk-full"));
+        assert_eq!(fs::read_dir(&disk).unwrap().count(), 1, "the file that fitted, nothing half");
+        mount.remount("ro");
+        let refused = put_tree(&mut client, &disk, &archive).await.unwrap_err();
+        assert_eq!((refused.code, &*refused.reason), (9, "read-only"));
     });
 }

@@ -90,12 +90,13 @@ function forwardStream(
   return stream;
 }
 
-/** `null`: the guest's side has ended. */
+/** `null`: the guest's side has ended, which may still take bytes. */
 async function nextBytes(messages: AsyncIterator<ForwardResponse>): Promise<Uint8Array | null> {
   for (;;) {
     const next = await messages.next();
     if (next.done === true) return null;
     const { response } = next.value;
+    if (response.case === 'end') return null;
     // An empty chunk means nothing here, and the end to the stream.
     if (response.case === 'data' && response.value.length > 0) return response.value;
   }

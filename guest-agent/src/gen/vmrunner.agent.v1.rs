@@ -494,7 +494,7 @@ pub struct UnixTarget {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardResponse {
-    #[prost(oneof = "forward_response::Response", tags = "1, 2")]
+    #[prost(oneof = "forward_response::Response", tags = "1, 2, 3")]
     pub response: ::core::option::Option<forward_response::Response>,
 }
 /// Nested message and enum types in `ForwardResponse`.
@@ -504,13 +504,19 @@ pub mod forward_response {
         /// First, once the socket is connected.
         #[prost(message, tag = "1")]
         Connected(super::ForwardConnected),
-        /// Bytes from the socket. The end of the call is their end.
+        /// Bytes from the socket.
         #[prost(bytes, tag = "2")]
         Data(::prost::bytes::Bytes),
+        /// The socket sends no more, but may still take: the call ends when the client has half-closed too.
+        #[prost(message, tag = "3")]
+        End(super::ForwardEnd),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardConnected {
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForwardEnd {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InfoRequest {
@@ -638,6 +644,8 @@ pub struct ShutdownRequest {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownResponse {
 }
+/// The stream is POSIX (PAX): times with nanoseconds, names of any length and bytes, a further name of a file as a hard link,
+/// sparse files as GNU.sparse 1.0. Sockets, pipes and devices are left out, and so are extended attributes and ACLs.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetTreeRequest {
     #[prost(enumeration = "Root", tag = "1")]
@@ -713,6 +721,8 @@ pub mod put_tree_request {
         Trailer(super::FileTrailer),
     }
 }
+/// Taken are POSIX (PAX), GNU and plain ustar streams with GNU.sparse 1.0 or old GNU sparse files. Each file appears when it
+/// is whole; long runs of zeros become holes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutTreeHeader {
     #[prost(enumeration = "Root", tag = "1")]

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt::Write;
 use std::io;
+use std::time::Duration;
 
 /// The gRPC status codes that this agent uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,7 +13,9 @@ pub enum Code {
     Cancelled = 1,
     Unknown = 2,
     InvalidArgument = 3,
+    DeadlineExceeded = 4,
     NotFound = 5,
+    AlreadyExists = 6,
     PermissionDenied = 7,
     ResourceExhausted = 8,
     FailedPrecondition = 9,
@@ -24,12 +27,14 @@ pub enum Code {
 impl Code {
     /// The code with this number; what the agent never sends reads as `Internal`.
     pub fn from_number(number: u8) -> Self {
-        const ALL: [Code; 10] = [
+        const ALL: [Code; 12] = [
             Code::Ok,
             Code::Cancelled,
             Code::Unknown,
             Code::InvalidArgument,
+            Code::DeadlineExceeded,
             Code::NotFound,
+            Code::AlreadyExists,
             Code::PermissionDenied,
             Code::ResourceExhausted,
             Code::FailedPrecondition,
@@ -49,6 +54,7 @@ pub struct Status {
 }
 
 impl Status {
+    #[inline(never)]
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         Self { code, reason, message: message.into() }
     }
@@ -66,10 +72,18 @@ impl Status {
         Self::new(Code::Cancelled, "client-gone", "the client went away")
     }
 
+    /// The client neither sends nor reads.
+    pub fn slow(deadline: Duration) -> Self {
+        let message = format!("the client did nothing for {} s; the call is given up", deadline.as_secs());
+        Self::new(Code::DeadlineExceeded, "slow-client", message)
+    }
+
     /// What a failed system call means to the client.
+    #[inline(never)]
     pub fn from_io(error: &io::Error, subject: &str) -> Self {
         let (code, reason, words) = match error.raw_os_error() {
             Some(libc::ENOENT) => (Code::NotFound, "no-such-file", "no such file or directory"),
+            Some(libc::EEXIST) => (Code::AlreadyExists, "already-exists", "it is there already"),
             Some(libc::ENOTDIR) => {
                 (Code::FailedPrecondition, "not-a-directory", "a part of the path is not a directory")
             }

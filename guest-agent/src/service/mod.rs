@@ -1,7 +1,9 @@
 //! The methods, one file a job.
 
+pub mod addresses;
 pub mod exec;
 pub mod files;
+pub mod forward;
 pub mod info;
 pub mod resume;
 pub mod shutdown;
@@ -28,11 +30,19 @@ async fn dispatch(
     match path {
         "/vmrunner.agent.v1.AgentService/Info" => info::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Exec" => exec::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Signal" => exec::signal(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GetFile" => files::answer(agent, "get-file", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/PutFile" => files::answer(agent, "put-file", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GetTree" => files::answer(agent, "get-tree", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/PutTree" => files::answer(agent, "put-tree", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Stat" => files::answer(agent, "stat", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/List" => files::answer(agent, "list", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/MakeDir" => files::answer(agent, "make-dir", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Remove" => files::answer(agent, "remove", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/GrowDisk" => files::answer(agent, "grow-disk", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Resume" => resume::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/ResolveIP" => addresses::answer(requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Forward" => forward::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Shutdown" => shutdown::answer(agent, requests, responses).await,
         "/Agent/Exec" => tart::exec(agent, requests, responses).await,
         "/Agent/ResolveIP" => tart::resolve_ip(requests, responses).await,

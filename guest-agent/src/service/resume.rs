@@ -49,7 +49,7 @@ fn note(done: &mut Vec<String>, what: &str, result: io::Result<()>) {
 }
 
 /// Nothing is done by halves: all of the request is read before any of it is acted on.
-fn check(request: &ResumeRequest) -> Result<Option<Address>, Status> {
+pub fn check(request: &ResumeRequest) -> Result<Option<Address>, Status> {
     if !request.entropy.is_empty() && request.entropy.len() < LEAST_ENTROPY {
         let message = format!("too little entropy: {} bytes; send at least {LEAST_ENTROPY}", request.entropy.len());
         return Err(Status::invalid("bad-entropy", message));

@@ -30,9 +30,13 @@ impl Channel {
 
     /// The next message, or none after the client's half-close.
     pub fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
+        self.next_bytes()?.map(decode).transpose()
+    }
+
+    fn next_bytes(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
             if let Some(message) = self.decoder.next_message().map_err(refusal)? {
-                return decode(message).map(Some);
+                return Ok(Some(message));
             }
             match self.input.read(&mut self.buffer) {
                 Ok(0) if self.decoder.pending() > 0 => {
@@ -65,7 +69,7 @@ impl Channel {
     }
 }
 
-/// Size and checksum of the data so far.
+/// Size of data and holes so far, and checksum of the data.
 #[derive(Default)]
 pub struct Sum {
     size: u64,
@@ -76,6 +80,10 @@ impl Sum {
     pub fn add(&mut self, data: &[u8]) {
         self.size += data.len() as u64;
         self.crc32.update(data);
+    }
+
+    pub fn add_hole(&mut self, size: u64) {
+        self.size = self.size.saturating_add(size);
     }
 
     pub fn size(&self) -> u64 {
@@ -100,13 +108,12 @@ impl Sum {
     }
 }
 
-/// A part of an upload after its header.
-pub enum Part {
-    Data(Bytes),
-    Trailer(FileTrailer),
-}
-
 /// The error of an upload that ended without its trailer.
 pub fn short_body() -> Status {
     Status::new(Code::DataLoss, "short-body", "the upload ended before its trailer; the old content stays")
+}
+
+/// The error of an upload with something else than its content in it.
+pub fn no_content() -> Status {
+    Status::invalid("bad-message", "neither data, a hole nor a trailer came after the header")
 }

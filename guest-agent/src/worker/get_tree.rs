@@ -1,171 +1,143 @@
-//! `GetTree`: what the globs select, as a tar stream whose order depends on names alone.
+//! `GetTree`: what the globs select, as a tar stream.
 
 use super::absolute;
 use super::channel::{CHUNK, Channel, Sum};
-use super::globs::{Globs, Verdict};
+use super::get_file::changed_or;
+use super::globs::Globs;
+use super::holes::{Segment, next_data};
+use super::tar::{Attributes, Writer};
+use super::target::{PERMISSIONS, Time};
+use super::totals::Totals;
+use super::walk::{Visitor, unless_vanished, walk};
 use crate::r#gen::agent::{GetTreeRequest, GetTreeResponse, TreeTrailer, get_tree_response::Response};
 use crate::rpc::status::{Code, Status};
-use std::fs::{self, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use tar::{Builder, EntryType, Header};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// A file in more pieces is sent with the holes behind them.
+const MOST_SEGMENTS: usize = 1 << 16;
 
 pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let request: GetTreeRequest = channel.request()?;
-    let base = absolute(&request.directory, "directory")?;
+    let base = absolute(request.root, &request.directory, "directory")?;
     let globs = Globs::new(&request.include, &request.exclude)?;
     let metadata = fs::metadata(base).map_err(|error| Status::from_io(&error, &request.directory))?;
     if !metadata.is_dir() {
         let message = format!("not a directory: {}", request.directory);
         return Err(Status::new(Code::FailedPrecondition, "not-a-directory", message));
     }
-    let stream = Stream { channel, sum: Sum::default(), buffer: Vec::with_capacity(CHUNK) };
-    let mut walk =
-        Walk { archive: Builder::new(stream), globs, base: base.to_owned(), entries: 0, parents: Vec::new() };
-    walk.folder(Path::new(""), false)?;
-    let Walk { archive, entries, .. } = walk;
-    let mut stream = archive.into_inner().map_err(|_| Status::gone())?;
-    stream.flush().map_err(|_| Status::gone())?;
+    if request.totals {
+        let mut totals = Totals::default();
+        walk(base, &globs, &mut totals)?;
+        channel.send(&GetTreeResponse { response: Some(Response::Totals(totals.totals)) })?;
+    }
+    let mut stream = Stream { channel, sum: Sum::default(), buffer: Vec::with_capacity(CHUNK) };
+    let mut archive = Archive { writer: Writer::new(&mut stream), entries: 0, names: HashMap::new() };
+    walk(base, &globs, &mut archive)?;
+    archive.writer.finish().map_err(gone)?;
+    let entries = archive.entries;
     let trailer = TreeTrailer { stream: Some(stream.sum.trailer()), entries };
     stream.channel.send(&GetTreeResponse { response: Some(Response::Trailer(trailer)) })
 }
 
-struct Walk<'a> {
-    archive: Builder<Stream<'a>>,
-    globs: Globs,
-    base: PathBuf,
+struct Archive<'a> {
+    writer: Writer<'a>,
     entries: u64,
-    /// Directories above the current one that nothing was found in yet.
-    parents: Vec<(PathBuf, Metadata)>,
+    /// The first name in the archive of each file that has several, by device and inode.
+    names: HashMap<(u64, u64), Vec<u8>>,
 }
 
-impl Walk<'_> {
-    /// `inside` says that this folder was selected as a whole.
-    fn folder(&mut self, folder: &Path, inside: bool) -> Result<(), Status> {
-        let path = self.base.join(folder);
-        let entries = match fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if vanished(&error) => return Ok(()),
-            Err(error) => return Err(failed(&error, &path)),
-        };
-        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-        names.sort_unstable_by(|left, right| left.as_bytes().cmp(right.as_bytes()));
-        for name in names {
-            self.entry(&folder.join(name), inside)?;
+impl Visitor for Archive<'_> {
+    fn visit(&mut self, relative: &Path, path: &Path, metadata: &Metadata) -> Result<(), Status> {
+        let name = relative.as_os_str().as_bytes();
+        if metadata.is_dir() {
+            self.writer.directory(name, attributes(metadata)).map_err(gone)?;
+        } else if metadata.is_symlink() {
+            let Some(target) = unless_vanished(fs::read_link(path), path)? else { return Ok(()) };
+            self.writer.symlink(name, target.as_os_str().as_bytes(), attributes(metadata)).map_err(gone)?;
+        } else {
+            let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+            let Some(file) = unless_vanished(file, path)? else { return Ok(()) };
+            return self.file(name, &file, path);
         }
-        Ok(())
-    }
-
-    fn entry(&mut self, relative: &Path, inside: bool) -> Result<(), Status> {
-        let verdict = self.globs.judge(&relative.to_string_lossy(), inside);
-        let path = self.base.join(relative);
-        let metadata = match fs::symlink_metadata(&path) {
-            _ if verdict == Verdict::Out => return Ok(()),
-            Ok(metadata) => metadata,
-            Err(error) if vanished(&error) => return Ok(()),
-            Err(error) => return Err(failed(&error, &path)),
-        };
-        match (verdict, metadata.is_dir()) {
-            (Verdict::Selected, true) => {
-                self.parents_first()?;
-                self.directory(relative, &metadata)?;
-                self.folder(relative, true)
-            }
-            (Verdict::Selected, false) => self.leaf(relative, &path, &metadata),
-            (_, true) => {
-                let depth = self.parents.len();
-                self.parents.push((relative.to_owned(), metadata));
-                self.folder(relative, false)?;
-                self.parents.truncate(depth);
-                Ok(())
-            }
-            (_, false) => Ok(()),
-        }
-    }
-
-    /// Archives the directories above what was found, so that their modes survive.
-    fn parents_first(&mut self) -> Result<(), Status> {
-        for (relative, metadata) in std::mem::take(&mut self.parents) {
-            self.directory(&relative, &metadata)?;
-        }
-        Ok(())
-    }
-
-    fn directory(&mut self, relative: &Path, metadata: &Metadata) -> Result<(), Status> {
-        let mut header = header(metadata, EntryType::Directory, 0);
         self.entries += 1;
-        self.archive.append_data(&mut header, relative, io::empty()).map_err(|error| archiving(&error, relative))
+        Ok(())
     }
+}
 
-    fn leaf(&mut self, relative: &Path, path: &Path, metadata: &Metadata) -> Result<(), Status> {
-        if metadata.is_symlink() {
-            let link = match fs::read_link(path) {
-                Ok(link) => link,
-                Err(error) if vanished(&error) => return Ok(()),
-                Err(error) => return Err(failed(&error, path)),
-            };
-            self.parents_first()?;
-            let mut header = header(metadata, EntryType::Symlink, 0);
-            self.entries += 1;
-            return self.archive.append_link(&mut header, relative, link).map_err(|error| archiving(&error, relative));
-        }
+impl Archive<'_> {
+    fn file(&mut self, name: &[u8], file: &File, path: &Path) -> Result<(), Status> {
+        let failed = |error: io::Error| changed_or(&error, &path.to_string_lossy());
+        // As it is now, not as it was when the name was looked at.
+        let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
-            // Sockets, pipes and devices have no content to copy.
             return Ok(());
         }
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
-        let file = match file {
-            Ok(file) => file,
-            Err(error) if vanished(&error) => return Ok(()),
-            Err(error) => return Err(failed(&error, path)),
-        };
-        // As it is now, not as it was when the name was looked at.
-        let metadata = file.metadata().map_err(|error| failed(&error, path))?;
-        self.parents_first()?;
-        let size = metadata.size();
-        let mut header = header(&metadata, EntryType::Regular, size);
         self.entries += 1;
-        let mut content = Exactly { source: file, left: size };
-        let appended = self.archive.append_data(&mut header, relative, &mut content);
-        match appended {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                let message = format!("the file became shorter while it was read: {}; try again", path.display());
-                Err(Status::new(Code::DataLoss, "file-changed", message))
+        if metadata.nlink() > 1 {
+            let identity = (metadata.dev(), metadata.ino());
+            if let Some(first) = self.names.get(&identity) {
+                return self.writer.link(name, first, attributes(&metadata)).map_err(gone);
             }
-            other => other.map_err(|error| archiving(&error, relative)),
+            self.names.insert(identity, name.to_vec());
         }
+        let size = metadata.size();
+        let has_holes = metadata.blocks().saturating_mul(512) < size;
+        let segments = if has_holes { segments(file, size).map_err(failed)? } else { whole(size) };
+        self.writer.file(name, attributes(&metadata), size, &segments).map_err(gone)?;
+        let mut buffer = vec![0; CHUNK];
+        for segment in segments {
+            let mut offset = segment.offset;
+            while offset < segment.end() {
+                let wanted = usize::try_from(segment.end() - offset).unwrap_or(CHUNK).min(CHUNK);
+                // What is appended meanwhile is left out, what is missing is an error.
+                let count = match file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), offset) {
+                    Ok(0) => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(failed(error)),
+                };
+                self.writer.content(buffer.get(..count).unwrap_or_default()).map_err(gone)?;
+                offset += count as u64;
+            }
+        }
+        Ok(())
     }
 }
 
-fn header(metadata: &Metadata, kind: EntryType, size: u64) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_size(size);
-    header.set_mode(metadata.mode() & super::target::PERMISSIONS);
-    header.set_mtime(u64::try_from(metadata.mtime()).unwrap_or(0));
-    header.set_uid(metadata.uid().into());
-    header.set_gid(metadata.gid().into());
-    header
-}
-
-/// A file's first `left` bytes: what is appended meanwhile is left out, what is missing is an error.
-struct Exactly<R> {
-    source: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Exactly<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.source.read(buffer.get_mut(..most).unwrap_or_default())?;
-        if count == 0 && most > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+fn segments(file: &File, size: u64) -> io::Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    let mut from = 0;
+    while let Some(mut segment) = next_data(file, from, size)? {
+        if segments.len() + 1 == MOST_SEGMENTS {
+            segment.length = size - segment.offset;
         }
-        self.left -= count as u64;
-        Ok(count)
+        from = segment.end();
+        segments.push(segment);
     }
+    Ok(segments)
+}
+
+fn whole(size: u64) -> Vec<Segment> {
+    vec![Segment { offset: 0, length: size }]
+}
+
+fn attributes(metadata: &Metadata) -> Attributes {
+    Attributes {
+        mode: metadata.mode() & PERMISSIONS,
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        mtime: Time::of(metadata),
+    }
+}
+
+/// The archive is written to the client and nowhere else.
+fn gone(_: io::Error) -> Status {
+    Status::gone()
 }
 
 /// The archive's bytes on their way out.
@@ -192,20 +164,5 @@ impl Write for Stream<'_> {
             self.buffer.clear();
         }
         Ok(())
-    }
-}
-
-fn vanished(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-}
-
-fn failed(error: &io::Error, path: &Path) -> Status {
-    Status::from_io(error, &path.to_string_lossy())
-}
-
-fn archiving(error: &io::Error, path: &Path) -> Status {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Status::gone(),
-        _ => failed(error, path),
     }
 }

@@ -24,8 +24,19 @@ pub enum Verdict {
 }
 
 impl Globs {
+    /// An include that starts with `!` is an exclude.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, Status> {
-        Ok(Self { include: read_all(include)?, exclude: read_all(exclude)? })
+        let mut globs = Self { include: Vec::new(), exclude: Vec::new() };
+        for pattern in include {
+            match pattern.strip_prefix('!') {
+                Some(excluded) => globs.exclude.push(read(excluded)?),
+                None => globs.include.push(read(pattern)?),
+            }
+        }
+        for pattern in exclude {
+            globs.exclude.push(read(pattern)?);
+        }
+        Ok(globs)
     }
 
     /// `path` is relative and without a slash at its end; `inside` says that a directory above it was selected.
@@ -53,10 +64,6 @@ impl Glob {
     }
 }
 
-fn read_all(patterns: &[String]) -> Result<Vec<Glob>, Status> {
-    patterns.iter().map(|pattern| read(pattern)).collect()
-}
-
 fn read(pattern: &str) -> Result<Glob, Status> {
     let bad = |why: &str| Status::invalid("bad-glob", format!("{why}: {pattern:?}"));
     let trimmed = pattern.trim_start_matches("./").trim_end_matches('/');
@@ -67,7 +74,7 @@ fn read(pattern: &str) -> Result<Glob, Status> {
         return Err(bad("the glob is empty; leave it out to mean everything"));
     }
     if trimmed.starts_with('!') {
-        return Err(bad("the glob is negated; use exclude instead"));
+        return Err(bad("the glob is negated twice; leave the second `!` out"));
     }
     if trimmed.split('/').any(|part| part == "..") {
         return Err(bad("the glob leaves the directory"));
@@ -162,9 +169,19 @@ mod tests {
     }
 
     #[test]
+    fn exclamation_mark_in_front_leaves_out() {
+        let globs = globs(&["!**/*.o", "src"], &[]);
+        assert_eq!(globs.judge("src/a.c", true), Verdict::Selected);
+        assert_eq!(globs.judge("src/a.o", true), Verdict::Out);
+        assert_eq!(globs.judge("doc", false), Verdict::Out);
+        assert_eq!(super::tests::globs(&["!doc"], &[]).judge("src", false), Verdict::Selected);
+    }
+
+    #[test]
     fn broken_globs_are_refused() {
-        for pattern in ["", "/", "/abs", "a/../b", "[a", "{a,b", "a}", "x\\", "!a"] {
+        for pattern in ["", "/", "/abs", "a/../b", "[a", "{a,b", "a}", "x\\", "!", "!!a", "!/abs"] {
             assert_eq!(Globs::new(&[pattern.to_owned()], &[]).err().unwrap().reason, "bad-glob", "{pattern}");
         }
+        assert_eq!(Globs::new(&[], &["!a".to_owned()]).err().unwrap().reason, "bad-glob");
     }
 }

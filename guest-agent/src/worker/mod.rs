@@ -3,17 +3,32 @@
 //! in gRPC on standard input and output; a failure is one line on standard error that the agent turns into a status.
 
 mod channel;
+mod file_info;
+mod folder;
 mod get_file;
 mod get_tree;
-mod globs;
+pub mod globs;
+mod grow_disk;
+mod holes;
+mod list;
+mod make_dir;
 mod owner;
 mod put_file;
 mod put_tree;
 mod refusal;
+mod remove;
+mod smolvm;
+mod stat;
+mod tar;
 mod target;
+mod temporary;
+mod totals;
+mod unpack;
+mod walk;
 
 pub use refusal::{parse as parse_refusal, write as write_refusal};
 
+use crate::root;
 use crate::rpc::status::Status;
 use channel::Channel;
 use std::ffi::CString;
@@ -27,12 +42,22 @@ pub fn run(method: &str, root: &str) -> Result<(), Status> {
     // SAFETY: plain system call.
     unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
     enter(root).map_err(|error| Status::from_io(&error, root))?;
+    match method {
+        "smolvm-get-file" => return smolvm::get_file::run(&mut smolvm::Frames::new()),
+        "smolvm-put-file" => return smolvm::put_file::run(&mut smolvm::Frames::new()),
+        _ => {}
+    }
     let mut channel = Channel::new();
     match method {
         "get-file" => get_file::run(&mut channel),
         "put-file" => put_file::run(&mut channel),
         "get-tree" => get_tree::run(&mut channel),
         "put-tree" => put_tree::run(&mut channel),
+        "stat" => stat::run(&mut channel),
+        "list" => list::run(&mut channel),
+        "make-dir" => make_dir::run(&mut channel),
+        "remove" => remove::run(&mut channel),
+        "grow-disk" => grow_disk::run(&mut channel),
         _ => Err(Status::invalid("unknown-method", format!("unknown worker method: {method}"))),
     }
 }
@@ -48,8 +73,9 @@ fn enter(root: &str) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-/// Paths on the wire are absolute, and name something below the root.
-fn absolute<'a>(path: &'a str, what: &str) -> Result<&'a Path, Status> {
+/// Paths on the wire are absolute, and name something below a root.
+fn absolute<'a>(root: i32, path: &'a str, what: &str) -> Result<&'a Path, Status> {
+    root::check(root)?;
     if !path.starts_with('/') || path.contains('\0') {
         return Err(Status::invalid("bad-path", format!("the {what} is not an absolute path: {path:?}")));
     }

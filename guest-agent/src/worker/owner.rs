@@ -3,9 +3,9 @@
 use crate::process::user;
 use crate::rpc::status::{Code, Status};
 use crate::system;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::lchown;
+use std::os::unix::fs::{fchown, lchown};
 use std::path::Path;
 
 /// None when the agent is an ordinary user and nobody was named: files are its own then.
@@ -28,6 +28,13 @@ impl Owner {
     pub fn give(self, path: &Path) -> io::Result<()> {
         match self.0 {
             Some((uid, gid)) => lchown(path, Some(uid), Some(gid)),
+            None => Ok(()),
+        }
+    }
+
+    pub fn give_file(self, file: &File) -> io::Result<()> {
+        match self.0 {
+            Some((uid, gid)) => fchown(file, Some(uid), Some(gid)),
             None => Ok(()),
         }
     }

@@ -4,10 +4,14 @@ use crate::rpc::status::{Code, Status};
 
 /// The reasons a worker can give. A status carries its reason as a static word, so the agent looks the line's word up here.
 const REASONS: &[&str] = &[
+    "already-exists",
     "bad-archive",
+    "bad-argument",
     "bad-glob",
     "bad-message",
     "bad-path",
+    "bad-root",
+    "busy",
     "checksum",
     "client-gone",
     "compressed",
@@ -22,6 +26,8 @@ const REASONS: &[&str] = &[
     "no-such-file",
     "not-a-directory",
     "not-a-regular-file",
+    "not-empty",
+    "not-growable",
     "out-of-resources",
     "permission-denied",
     "read-only",

@@ -2,9 +2,14 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+mod mounts;
+pub mod smolvm;
+mod transfers;
 mod upload;
 
 pub use client::{Call, Client, End, Outcome};
+pub use mounts::Mount;
+pub use transfers::{Download, Piece, get, get_pieces, get_tree, put, put_pieces, put_tree, refusal, trailer_of, tree};
 pub use upload::{trailer, upload};
 
 use bytes::Bytes;
@@ -17,9 +22,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a test on its own runtime under a deadline.
 pub fn run<F: Future<Output = ()>>(test: F) {
+    run_within(DEADLINE, test);
+}
+
+pub fn run_within<F: Future<Output = ()>>(deadline: Duration, test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new()
-        .block_on(&runtime, async { tokio::time::timeout(DEADLINE, test).await.expect("the test hangs") });
+        .block_on(&runtime, async { tokio::time::timeout(deadline, test).await.expect("the test hangs") });
 }
 
 /// Looks again until it is true.
@@ -62,13 +71,31 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Self {
-        let folder = Folder::new();
-        let address = format!("unix:{}", folder.path("agent.sock"));
-        let process = Command::new(env!("CARGO_BIN_EXE_vm-agent"))
-            .args(["serve", "--listen", &address])
-            .env("TMPDIR", &folder.0)
-            .spawn()
-            .unwrap();
+        Self::start_with(|_| {})
+    }
+
+    /// As an ordinary user, who can write no cgroup. Only root can ask for that.
+    pub fn start_as(uid: Option<u32>) -> Self {
+        use std::os::unix::process::CommandExt;
+        Self::start_in(Folder::new(), |command, folder| {
+            if let Some(uid) = uid {
+                std::os::unix::fs::chown(&folder.0, Some(uid), Some(uid)).unwrap();
+                command.uid(uid).gid(uid);
+            }
+        })
+    }
+
+    /// Listens for both protocols.
+    pub fn start_with(change: impl FnOnce(&mut Command)) -> Self {
+        Self::start_in(Folder::new(), |command, _| change(command))
+    }
+
+    fn start_in(folder: Folder, change: impl FnOnce(&mut Command, &Folder)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vm-agent"));
+        command.args(["serve", "--listen", &format!("unix:{}", folder.path("agent.sock"))]);
+        command.args(["--listen-smolvm", &format!("unix:{}", folder.path("smolvm.sock"))]);
+        change(command.env("TMPDIR", &folder.0), &folder);
+        let process = command.spawn().unwrap();
         Self { process, folder }
     }
 
@@ -80,6 +107,11 @@ impl Agent {
         let socket = self.socket();
         until("the agent listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
         Client::connect(&socket).await
+    }
+
+    /// A connection for one SmolVM request.
+    pub async fn smolvm(&self) -> smolvm::Peer {
+        smolvm::Peer::connect(&self.folder.0.join("smolvm.sock")).await
     }
 
     pub fn terminate(&self) {
@@ -107,6 +139,13 @@ pub fn sh(command: &str) -> ExecStart {
 pub fn script(content: &str) -> ExecStart {
     let script = Script { content: Bytes::copy_from_slice(content.as_bytes()), args: vec!["one".into(), "two".into()] };
     ExecStart { program: Some(exec_start::Program::Script(script)), ..ExecStart::default() }
+}
+
+/// The worker processes that this agent runs.
+pub fn workers(agent: &Agent) -> Vec<i32> {
+    let pid = agent.process.id();
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 pub fn is_alive(pid: i32) -> bool {

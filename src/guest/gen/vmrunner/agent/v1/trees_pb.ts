@@ -17,6 +17,9 @@ export const file_vmrunner_agent_v1_trees: GenFile = /*@__PURE__*/
   fileDesc("Ch12bXJ1bm5lci9hZ2VudC92MS90cmVlcy5wcm90bxIRdm1ydW5uZXIuYWdlbnQudjEifAoOR2V0VHJlZVJlcXVlc3QSJQoEcm9vdBgBIAEoDjIXLnZtcnVubmVyLmFnZW50LnYxLlJvb3QSEQoJZGlyZWN0b3J5GAIgASgJEg8KB2luY2x1ZGUYAyADKAkSDwoHZXhjbHVkZRgEIAMoCRIOCgZ0b3RhbHMYBSABKAgikQEKD0dldFRyZWVSZXNwb25zZRIOCgRkYXRhGAEgASgMSAASMQoHdHJhaWxlchgCIAEoCzIeLnZtcnVubmVyLmFnZW50LnYxLlRyZWVUcmFpbGVySAASLwoGdG90YWxzGAMgASgLMh0udm1ydW5uZXIuYWdlbnQudjEuVHJlZVRvdGFsc0gAQgoKCHJlc3BvbnNlIiwKClRyZWVUb3RhbHMSDwoHZW50cmllcxgBIAEoBBINCgVieXRlcxgCIAEoBCJOCgtUcmVlVHJhaWxlchIuCgZzdHJlYW0YASABKAsyHi52bXJ1bm5lci5hZ2VudC52MS5GaWxlVHJhaWxlchIPCgdlbnRyaWVzGAIgASgEIpIBCg5QdXRUcmVlUmVxdWVzdBIyCgZoZWFkZXIYASABKAsyIC52bXJ1bm5lci5hZ2VudC52MS5QdXRUcmVlSGVhZGVySAASDgoEZGF0YRgCIAEoDEgAEjEKB3RyYWlsZXIYAyABKAsyHi52bXJ1bm5lci5hZ2VudC52MS5GaWxlVHJhaWxlckgAQgkKB3JlcXVlc3QiWAoNUHV0VHJlZUhlYWRlchIlCgRyb290GAEgASgOMhcudm1ydW5uZXIuYWdlbnQudjEuUm9vdBIRCglkaXJlY3RvcnkYAiABKAkSDQoFb3duZXIYAyABKAkiIgoPUHV0VHJlZVJlc3BvbnNlEg8KB2VudHJpZXMYASABKARiBnByb3RvMw", [file_vmrunner_agent_v1_files, file_vmrunner_agent_v1_root]);
 
 /**
+ * The stream is POSIX (PAX): times with nanoseconds, names of any length and bytes, a further name of a file as a hard link,
+ * sparse files as GNU.sparse 1.0. Sockets, pipes and devices are left out, and so are extended attributes and ACLs.
+ *
  * @generated from message vmrunner.agent.v1.GetTreeRequest
  */
 export type GetTreeRequest = Message<"vmrunner.agent.v1.GetTreeRequest"> & {
@@ -194,6 +197,9 @@ export const PutTreeRequestSchema: GenMessage<PutTreeRequest> = /*@__PURE__*/
   messageDesc(file_vmrunner_agent_v1_trees, 4);
 
 /**
+ * Taken are POSIX (PAX), GNU and plain ustar streams with GNU.sparse 1.0 or old GNU sparse files. Each file appears when it
+ * is whole; long runs of zeros become holes.
+ *
  * @generated from message vmrunner.agent.v1.PutTreeHeader
  */
 export type PutTreeHeader = Message<"vmrunner.agent.v1.PutTreeHeader"> & {
