@@ -35,7 +35,7 @@ const ONLY_IN: readonly (readonly [RegExp, readonly string[]])[] = [
   [/^(node:)?child_process$|^execa$/, ['process']],
   [/^@actions\//, ['action']],
   [/^@grpc\/|^@bufbuild\//, ['guest']],
-  [/^tar-stream$/, ['guest']],
+  [/^tar-stream$/, []],
 ];
 
 const SOURCE = path.resolve(import.meta.dirname, '../src');

@@ -9,8 +9,6 @@ import type { GuestAgent as Surface } from './surface.js';
 import { info } from './system.js';
 import { TartAgent } from './tart/agent.js';
 
-export type { Identity } from './system.js';
-
 export interface ConnectOptions extends DialOptions {
   /** Speaks to the guest as if it had Tart's agent alone. For tests. */
   readonly onlyTart?: boolean;

@@ -79,7 +79,9 @@ function forwardStream(
       callback();
     },
     destroy(error, callback) {
-      call.cancel();
+      // When both directions have ended by themselves, the last bytes may be under way still: the guest ends the call then.
+      if (stream.readableEnded && stream.writableFinished) drain(messages);
+      else call.cancel();
       callback(error);
     },
   });
@@ -100,6 +102,14 @@ async function nextBytes(messages: AsyncIterator<ForwardResponse>): Promise<Uint
     // An empty chunk means nothing here, and the end to the stream.
     if (response.case === 'data' && response.value.length > 0) return response.value;
   }
+}
+
+function drain(messages: AsyncIterator<ForwardResponse>): void {
+  const rest = async (): Promise<void> => {
+    while ((await messages.next()).done !== true);
+  };
+  // How the call ends is of no interest to a stream that has ended well.
+  rest().catch(() => undefined);
 }
 
 async function writeAll(call: ForwardCall, chunk: Buffer): Promise<void> {

@@ -73,6 +73,7 @@ export async function regionsOf(file: FileHandle, size: number): Promise<readonl
 export class PieceWriter {
   readonly #file: FileHandle;
   #at = 0;
+  #endsInHole = false;
 
   constructor(file: FileHandle) {
     this.#file = file;
@@ -84,6 +85,7 @@ export class PieceWriter {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    this.#endsInHole &&= bytes.length === 0;
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.#file.write(bytes, done, bytes.length - done, this.#at);
       done += bytesWritten;
@@ -92,11 +94,12 @@ export class PieceWriter {
   }
 
   skip(bytes: number): void {
+    this.#endsInHole ||= bytes > 0;
     this.#at += bytes;
   }
 
   /** A hole at the end is there only when the size says so. */
   async finish(): Promise<void> {
-    await this.#file.truncate(this.#at);
+    if (this.#endsInHole) await this.#file.truncate(this.#at);
   }
 }

@@ -16,7 +16,8 @@ export interface TarEntry extends TarHeader {
 
 const LARGEST_EXTRA_BYTES = 2 ** 20;
 const MOST_EXTRAS = 16;
-const MOST_PADDING_BYTES = 2 ** 20;
+/** GNU tar fills up to 20 by default. */
+const MOST_ZERO_BLOCKS = 2048;
 const LARGEST_PIECE_BYTES = 256 * 2 ** 10;
 /** Files of all the kinds that ustar knows. */
 const FILE_FLAGS = '07';
@@ -32,7 +33,8 @@ interface Extras {
 
 /**
  * The entries of a tar stream that a hostile guest may have made: ustar, GNU's long names, PAX, and PAX's sparse files 1.0.
- * Strict, and bounded in all that it keeps. It judges no names: that is for whoever writes files.
+ * Several archives in a row are one. Strict, and bounded in all that it keeps. It judges no names: that is for whoever writes
+ * files. The stream is read to its end, so that whoever checks it comes to its trailer.
  *
  * Ours, since tar-stream takes negative sizes, knows no sparse files, and may wait for ever when a stream breaks.
  * @throws guest-untrusted-data for what is no archive, or ends in its middle.
@@ -41,9 +43,20 @@ export async function* readTar(archive: AsyncIterable<Uint8Array>): AsyncGenerat
   const bytes = new ByteReader(archive);
   try {
     let extras = noExtras();
+    let zeroBlocks = 0;
     for (;;) {
-      const header = await nextHeader(bytes);
-      if (header === undefined) break;
+      const block = await bytes.upTo(BLOCK_BYTES);
+      // An archive that was cut between two entries looks whole but for this.
+      if (block.length === 0 && zeroBlocks > 0) break;
+      if (block.length < BLOCK_BYTES) throw endedEarly('a header');
+      const header = parseHeader(block);
+      if (header === undefined) {
+        zeroBlocks += 1;
+        if (extras.count > 0) throw endedEarly('a long name');
+        if (zeroBlocks > MOST_ZERO_BLOCKS) throw untrusted('an archive that goes on behind its end', 'zeros');
+        continue;
+      }
+      zeroBlocks = 0;
       if (isExtra(header.flag)) {
         await readExtra(bytes, header, extras);
         continue;
@@ -53,8 +66,6 @@ export async function* readTar(archive: AsyncIterable<Uint8Array>): AsyncGenerat
       yield entry;
       await entry.skip();
     }
-    if (extras.count > 0) throw untrusted('an archive that ends in its middle', 'after a long name');
-    await dropPadding(bytes);
   } finally {
     await bytes.close();
   }
@@ -62,12 +73,6 @@ export async function* readTar(archive: AsyncIterable<Uint8Array>): AsyncGenerat
 
 function noExtras(): Extras {
   return { name: undefined, linkname: undefined, pax: new Map(), bytes: 0, count: 0 };
-}
-
-async function nextHeader(bytes: ByteReader): Promise<TarHeader | undefined> {
-  const block = await bytes.upTo(BLOCK_BYTES);
-  if (block.length < BLOCK_BYTES) throw endedEarly('a header');
-  return parseHeader(block);
 }
 
 function isExtra(flag: string): boolean {
@@ -165,16 +170,6 @@ function padding(size: number): number {
 
 async function dropExactly(bytes: ByteReader, count: number): Promise<void> {
   if ((await bytes.upTo(count)).length < count) throw endedEarly('the end of an entry');
-}
-
-/** The stream is read to its end, so that whoever checks it comes to its trailer. */
-async function dropPadding(bytes: ByteReader): Promise<void> {
-  for (let dropped = 0; ;) {
-    const piece = await bytes.some(MOST_PADDING_BYTES);
-    if (piece === undefined) return;
-    dropped += piece.length;
-    if (dropped > MOST_PADDING_BYTES) throw untrusted('an archive that goes on behind its end', `${dropped} bytes`);
-  }
 }
 
 function endedEarly(where: string): Error {

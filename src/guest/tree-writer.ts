@@ -67,6 +67,8 @@ export class TreeWriter {
     if (!this.#files.has(target) || (await lstatIfThere(source))?.isFile() !== true) {
       throw untrusted('a hard link to something else than a file of its own', name);
     }
+    // Onto another name of the same file a rename would do nothing, and leave the temporary one.
+    if (await isSameFile(source, this.#at(name))) return;
     await this.#place(name, (temporary) => link(source, temporary));
     this.#files.add(name);
   }
@@ -116,8 +118,6 @@ export class TreeWriter {
       if (found !== undefined && !found.isFile() && !found.isSymbolicLink()) throw inTheWay(at);
       await make(temporary);
       await rename(temporary, at);
-      // Renaming one name of a file to another name of it does nothing.
-      await rm(temporary, { force: true });
     } catch (cause) {
       // The first error is the reason.
       await rm(temporary, { force: true }).catch(() => undefined);
@@ -172,11 +172,16 @@ async function setModeAndTime(at: string, { mode, mtime }: Pick<TarEntry, 'mode'
   if (mtime >= 0 && mtime < LATEST_SECONDS) await utimes(at, mtime, mtime);
 }
 
+async function isSameFile(left: string, right: string): Promise<boolean> {
+  const [one, other] = await Promise.all([lstatIfThere(left), lstatIfThere(right)]);
+  return one !== undefined && one.ino === other?.ino && one.dev === other.dev;
+}
+
 async function lstatIfThere(at: string): Promise<Awaited<ReturnType<typeof lstat>> | undefined> {
   try {
     return await lstat(at);
   } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(cause) ?? '')) return undefined;
     throw fileError('look at a path', at, cause);
   }
 }

@@ -91,6 +91,7 @@ async function withConsole(host: Pick<Host, 'store'>, record: VmRecord, error: V
   const consoleTail = await readLastLines(paths.console, CONSOLE_LINES);
   const vmmTail = await readLastLines(paths.vmmLog, CONSOLE_LINES);
   const detail = [
+    ...(error.detail === undefined ? [] : [error.detail]),
     ...(consoleTail === '' ? ['The console of the VM is empty.'] : ['The console of the VM ends with:', consoleTail]),
     ...(vmmTail === '' ? [] : ['The program that runs the VM said:', vmmTail]),
   ].join('\n');

@@ -52,6 +52,22 @@ describe('forward', () => {
     await expect(all(stream as AsyncIterable<Uint8Array>)).rejects.toMatchObject({ code: 'agent-unreachable' });
   });
 
+  it('that the guest has ended takes all that is written still', async () => {
+    let taken = 0;
+    const forward: Handler = async function* (requests) {
+      yield connected;
+      yield create(ForwardResponseSchema, { response: { case: 'end', value: {} } });
+      for await (const { request } of requests as AsyncIterable<ForwardRequest>) {
+        if (request.case === 'data') taken += request.value.length;
+      }
+    };
+    const { agent } = await playedAgent({ forward });
+    const stream = await agent.forward({ kind: 'tcp', port: 80 }, signal);
+    expect(await all(stream as AsyncIterable<Uint8Array>)).toEqual([]);
+    stream.end(Buffer.alloc(5_000_000));
+    await expect.poll(() => taken).toBe(5_000_000);
+  });
+
   it('ends when it is destroyed', async () => {
     let cancelled = false;
     const forward: Handler = async function* (_requests, call) {

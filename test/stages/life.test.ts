@@ -72,7 +72,7 @@ describe('the life of a job', () => {
     const status = await withAgent(host, record, signal, (agent, either) =>
       run(agent, { ...ignore, program: { kind: 'argv', argv: ['sh', '-c', 'exit 3'] }, signal: either }),
     );
-    expect(status).toEqual({ code: 3, signal: 0 });
+    expect(status).toMatchObject({ code: 3, signal: 0 });
     expect(timeline.spans.map((span) => span.name)).toEqual(['create', 'boot', 'resume']);
     expect(await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() })).toEqual({ logs: undefined });
     expect(await host.store.vms.names()).toEqual([]);

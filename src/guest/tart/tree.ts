@@ -16,10 +16,16 @@ const FIND = `
 cd "$1" || exit 1
 find . -type d -print0 && printf '\\0' && find . \\( -type f -o -type l \\) -print0`;
 
-/** The names are the script's standard input. Without the variable, macOS adds files with the extended attributes. */
+/**
+ * The names are arguments, since busybox's tar reads none from a file. GNU's tar would take a backslash in them for more than
+ * it is; without the variable, macOS adds files with the extended attributes.
+ */
 const SEND = `
 COPYFILE_DISABLE=1; export COPYFILE_DISABLE
-cd "$1" && exec tar -c -f - $2 -T -`;
+cd "$1" || exit 1
+shift
+if tar --no-unquote --version >/dev/null 2>&1; then set -- --no-unquote "$@"; fi
+exec tar -c -f - "$@"`;
 
 const RECEIVE = `
 umask 022
@@ -27,6 +33,8 @@ mkdir -p "$1" && tar -x -p -f - -C "$1" || exit 1
 [ -z "$2" ] || chown -R "$2" "$1"`;
 
 const MOST_NAME_BYTES = 64 * 2 ** 20;
+const MOST_BATCH_BYTES = 64 * 2 ** 10;
+const MOST_BATCH_NAMES = 1000;
 
 /** Copies a host directory through the guest's `tar`. */
 export async function putTree(client: Client, source: string, target: string, options: PutOptions): Promise<void> {
@@ -55,15 +63,13 @@ export async function getTree(
   const found = await runShell(client, doing, FIND, [absolute(directory)], { signal, mostBytes: MOST_NAME_BYTES });
   const { wanted, skippedNames } = select(found, globs);
   if (wanted.length === 0) return { files: 0, bytes: 0, skippedLinks: [], skippedNames };
-  // busybox knows only lines; others would take a backslash in them for more than it is.
-  const needsZeros = wanted.some((name) => /[\n\\]/.test(name));
-  const end = needsZeros ? '\0' : '\n';
-  const names = Buffer.from(wanted.map((name) => name + end).join(''));
-  const archive = pulled(signal, (stream) =>
-    runShell(client, doing, SEND, [directory, needsZeros ? '--null' : ''], { ...stream, stdin: rechunk(once(names)) }),
-  );
+  async function* archives(): AsyncGenerator<Uint8Array> {
+    for (const names of batches(wanted)) {
+      yield* pulled(signal, (stream) => runShell(client, doing, SEND, [directory, ...names], stream));
+    }
+  }
   const totals = { totalEntries: wanted.length, totalBytes: 0 };
-  const unpacked = await unpackTree(archive, target, limits, (progress) => onProgress?.({ ...progress, ...totals }));
+  const unpacked = await unpackTree(archives(), target, limits, (progress) => onProgress?.({ ...progress, ...totals }));
   return { ...unpacked, skippedNames: [...unpacked.skippedNames, ...skippedNames] };
 }
 
@@ -86,6 +92,19 @@ function select(found: Buffer, globs: Globs): { wanted: readonly string[]; skipp
   return { wanted: candidates.filter((name) => globs.wants(name.slice(2))), skippedNames };
 }
 
-async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  yield await Promise.resolve(bytes);
+/** As many names as every system takes as arguments of one program. */
+function* batches(names: readonly string[]): Generator<readonly string[]> {
+  let batch: string[] = [];
+  let bytes = 0;
+  for (const name of names) {
+    const size = Buffer.byteLength(name);
+    if (batch.length > 0 && (bytes + size > MOST_BATCH_BYTES || batch.length === MOST_BATCH_NAMES)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(name);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -257,7 +257,7 @@ describe('trees through Tart', () => {
   it('go in and come out as they are, with odd and long names', async () => {
     const { agent, directory } = await tart();
     const source = await tree(directory);
-    for (const name of ['-C', 'back\\slash', 'new\nline', 'ü'.repeat(110)]) {
+    for (const name of ['-C', 'back\\new', 'new\nline', 'ü'.repeat(110)]) {
       await writeFile(path.join(source, name), name);
     }
     const [guest, home] = [path.join(directory, 'guest/tree'), path.join(directory, 'home')];
@@ -296,6 +296,17 @@ describe('trees through Tart', () => {
       .filter((entry) => !entry.isDirectory())
       .map((entry) => path.relative(home, path.join(entry.parentPath, entry.name)));
     expect(files.sort()).toEqual(expected);
+  });
+
+  it('may hold more names than one program takes', async () => {
+    const { agent, directory } = await tart();
+    await mkdir(path.join(directory, 'many'));
+    const names = Array.from({ length: 1500 }, (_, index) => `${'n'.repeat(60)}${index}`);
+    for (const name of names) await symlink('n', path.join(directory, 'many', name));
+    const selection = { directory: path.join(directory, 'many'), include: [], exclude: [] };
+    const home = path.join(directory, 'home');
+    expect((await agent.getTree(selection, home, signal)).skippedLinks).toEqual([]);
+    expect((await readdir(home)).length).toBe(1500);
   });
 
   it('that are not there, or with a bad glob, are refused', async () => {
