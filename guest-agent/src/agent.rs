@@ -9,6 +9,7 @@ use crate::rpc::status::{Code, Status};
 use crate::smolvm;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,6 +23,9 @@ pub const IMAGE_ROOT: &str = "/image";
 
 /// Programs and file workers at a time: a client that starts them in a loop must not take the whole guest.
 const MOST_RUNNING: usize = 1024;
+
+/// The agent's own program, whatever became of the file that it was started from.
+const OWN_PROGRAM: &CStr = c"/proc/self/exe";
 
 /// Which part of the guest the agent is.
 pub enum Place {
@@ -50,6 +54,8 @@ pub struct Ending {
 
 pub struct Agent {
     pub place: Place,
+    /// What file workers are started from: this program, which is not the agent where a test is.
+    pub worker_program: CString,
     pub reaper: Reaper,
     /// SmolVM requests that may still be taken.
     pub smolvm_requests: Semaphore,
@@ -61,13 +67,18 @@ pub struct Agent {
 
 impl Agent {
     pub fn service() -> Rc<Self> {
-        Self::new(Place::Service)
+        Self::new(Place::Service, OWN_PROGRAM)
     }
 
-    pub fn new(place: Place) -> Rc<Self> {
+    pub fn init(boot: Boot) -> Rc<Self> {
+        Self::new(Place::Init(boot), OWN_PROGRAM)
+    }
+
+    pub fn new(place: Place, worker_program: &CStr) -> Rc<Self> {
         let (endings, ended) = mpsc::unbounded_channel();
         Rc::new(Self {
             place,
+            worker_program: worker_program.to_owned(),
             reaper: Reaper::default(),
             smolvm_requests: Semaphore::new(smolvm::MAX_REQUESTS),
             groups: RefCell::new(Groups::find()),

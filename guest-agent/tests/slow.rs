@@ -4,13 +4,14 @@
 
 mod support;
 
+use std::ffi::CString;
 use std::time::Duration;
 use support::{Call, Client, Folder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
-use vm_agent::agent::Agent;
+use vm_agent::agent::{Agent, Place};
 use vm_agent::r#gen::agent::{
     ExecResponse, FileHeader, PutFileHeader, PutFileRequest, PutFileResponse, put_file_request::Request,
 };
@@ -28,7 +29,8 @@ fn serve() -> (UnixStream, JoinHandle<()>) {
 
 fn serve_as(protocol: Protocol) -> (UnixStream, JoinHandle<()>) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let agent = Agent::service();
+    let worker = CString::new(env!("CARGO_BIN_EXE_vm-agent")).unwrap();
+    let agent = Agent::new(Place::Service, &worker);
     let mut housekeeping = tokio::task::JoinSet::new();
     vm_agent::serve::start_housekeeping(&agent, &mut housekeeping);
     let serving = tokio::task::spawn_local(async move {

@@ -11,7 +11,7 @@ mod signals;
 
 pub use boot::mark;
 
-use crate::agent::{Agent, Place};
+use crate::agent::Agent;
 use crate::listen::virtio;
 use crate::protocol::Protocol;
 use crate::serve::{block_on, start_housekeeping};
@@ -36,7 +36,7 @@ pub fn run() -> Result<(), String> {
     protect_from_the_oom_killer();
     let boot = boot::run();
     let result = block_on(async {
-        let agent = Agent::new(Place::Init(boot));
+        let agent = Agent::init(boot);
         let mut tasks = JoinSet::new();
         start_housekeeping(&agent, &mut tasks);
         for (port, protocol) in PORTS {

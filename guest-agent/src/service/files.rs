@@ -68,8 +68,7 @@ impl Worker {
         let (input, output, errors) =
             (NonBlocking::writable(input)?, NonBlocking::readable(output)?, NonBlocking::readable(errors)?);
         let spec = Spec {
-            // Still ourselves in the child, whatever became of the file.
-            candidates: vec![Candidate { paths: vec![c"/proc/self/exe".to_owned()], argv }],
+            candidates: vec![Candidate { paths: vec![agent.worker_program.clone()], argv }],
             env: Vec::new(),
             root: None,
             directories: vec![c"/".to_owned()],
