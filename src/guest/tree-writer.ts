@@ -53,10 +53,11 @@ export class TreeWriter {
       const file = await open(temporary, 'wx', 0o600);
       try {
         await writeBody(file, entry, onBytes);
+        await file.chmod(entry.mode & PERMISSION_BITS);
+        if (hasTime(entry)) await file.utimes(entry.mtime, entry.mtime);
       } finally {
         await file.close();
       }
-      await setModeAndTime(temporary, entry);
     });
     this.#files.add(name);
   }
@@ -102,7 +103,10 @@ export class TreeWriter {
   async finishDirectories(): Promise<void> {
     for (const [name, entry] of [...this.#directories].sort(([left], [right]) => (left < right ? 1 : -1))) {
       const at = this.#at(name);
-      await onHost('set the mode of a directory', at, () => setModeAndTime(at, entry));
+      await onHost('set the mode of a directory', at, async () => {
+        await chmod(at, entry.mode & PERMISSION_BITS);
+        if (hasTime(entry)) await utimes(at, entry.mtime, entry.mtime);
+      });
     }
   }
 
@@ -167,9 +171,8 @@ async function writeBody(file: FileHandle, entry: TarEntry, onBytes: (count: num
   await writer.finish();
 }
 
-async function setModeAndTime(at: string, { mode, mtime }: Pick<TarEntry, 'mode' | 'mtime'>): Promise<void> {
-  await chmod(at, mode & PERMISSION_BITS);
-  if (mtime >= 0 && mtime < LATEST_SECONDS) await utimes(at, mtime, mtime);
+function hasTime({ mtime }: Pick<TarEntry, 'mtime'>): boolean {
+  return mtime >= 0 && mtime < LATEST_SECONDS;
 }
 
 async function isSameFile(left: string, right: string): Promise<boolean> {
