@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe } from 'vitest';
-
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import { afterAll, beforeAll, describe } from 'vitest';
+
+import { agentConformance } from './agent.js';
+import { fileConformance } from './files.js';
 import { arm64Obstacle, startLocalPeer } from './local-peer.js';
 import { smolvmConformance } from './smolvm.js';
+import { tartConformance } from './tart.js';
 
 const ARCHITECTURES = ['amd64', 'arm64'] as const;
 
@@ -23,6 +26,11 @@ describe.each(ARCHITECTURES)('the shipped agent for %s on a unix socket', (arch)
       await rm(directory, { recursive: true });
     });
 
+    describe('vmrunner.agent.v1', () => {
+      agentConformance(() => peer);
+      fileConformance(() => peer);
+    });
+    describe("Tart's service", () => tartConformance(() => peer));
     describe("SmolVM's protocol", () => smolvmConformance(() => peer));
   });
 });

@@ -44,7 +44,19 @@ impl Folder {
         let (folder, name) = (self.fd.as_raw_fd(), name.as_ptr());
         // SAFETY: name and `how` outlive the call, and the size is that of `how`.
         let fd = unsafe { libc::syscall(libc::SYS_openat2, folder, name, &raw const how, size_of::<libc::open_how>()) };
-        Self::of(fd)
+        match Self::of(fd) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.open_on_the_same_device(name),
+            other => other,
+        }
+    }
+
+    /// For kernels before 5.6. What is not seen there is a directory of the same file system mounted a second time.
+    fn open_on_the_same_device(&self, name: *const libc::c_char) -> io::Result<Self> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // SAFETY: the caller's null-terminated string outlives the call.
+        let below = Self::of(unsafe { libc::openat(self.fd.as_raw_fd(), name, flags) }.into())?;
+        let device = |folder: &Self| folder.stat(c".").map(|found| found.st_dev);
+        if device(self)? == device(&below)? { Ok(below) } else { Err(io::Error::from_raw_os_error(libc::EXDEV)) }
     }
 
     fn of(fd: libc::c_long) -> io::Result<Self> {
