@@ -18,10 +18,10 @@ export interface LocalAgent {
 }
 
 /** The shipped agent as a process of this host, on a unix socket, with a client connected. */
-export async function localAgent(): Promise<LocalAgent> {
+export async function localAgent(binary = process.env['VM_AGENT'] ?? BINARY): Promise<LocalAgent> {
   const directory = await temporaryDirectory();
   const socket = path.join(directory, 'agent');
-  const child = spawn(process.env['VM_AGENT'] ?? BINARY, ['serve', '--listen', `unix:${socket}`], {
+  const child = spawn(binary, ['serve', '--listen', `unix:${socket}`], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   await once(child, 'spawn');

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { DEFAULT_RECIPE } from '../../src/images/recipe.js';
 import { openHost } from '../../src/providers/host.js';
 import type { Host } from '../../src/providers/provider.js';
+import { AGENTS } from './fake-host.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
-const AGENTS = process.env['VM_AGENT_DIRECTORY'] ?? path.join(ROOT, 'dist/agent');
 
 /**
  * A host whose default image has these packages besides its own. Its store is in `build/` and stays, so the image is built once

@@ -80,7 +80,9 @@ export async function sshGuest(sharedHome: string, memoryMiB: number): Promise<S
   const directory = await temporaryDirectory();
   const host = await hostWithPackages(sharedHome, ['openssh-server']);
   const log = keptLog();
-  onTestFinished(async () => void (await cleanup(host, NAME, { keepLogs: false, log })));
+  onTestFinished(async () => {
+    await cleanup(host, NAME, { keepLogs: false, log });
+  });
   const vm = { image: 'default', cpus: undefined, memoryMiB, network: 'open' } as const;
   const request = {
     vm,
