@@ -1,22 +1,27 @@
 //! What all sessions share: how this agent came up, what it runs, and how that ends.
 
 use crate::init;
-use crate::process::group::{Groups, Tree};
+use crate::process::group::Groups;
 use crate::process::reap::Reaper;
 use crate::process::script::ScriptFile;
+use crate::process::tree::{Bond, Tree};
 use crate::rpc::status::{Code, Status};
+use crate::smolvm;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 /// Where PID 1 mounts the image's root.
 pub const IMAGE_ROOT: &str = "/image";
+
+/// Programs and file workers at a time: a client that starts them in a loop must not take the whole guest.
+const MOST_RUNNING: usize = 1024;
 
 /// Which part of the guest the agent is.
 pub enum Place {
@@ -37,7 +42,8 @@ pub struct Boot {
 /// A program that a client left behind.
 pub struct Ending {
     pub tree: Tree,
-    grace: Duration,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
     /// Removed when the program is gone.
     _script: Option<ScriptFile>,
 }
@@ -45,6 +51,8 @@ pub struct Ending {
 pub struct Agent {
     pub place: Place,
     pub reaper: Reaper,
+    /// SmolVM requests that may still be taken.
+    pub smolvm_requests: Semaphore,
     groups: RefCell<Groups>,
     running: RefCell<HashMap<i32, Tree>>,
     endings: mpsc::UnboundedSender<Ending>,
@@ -61,6 +69,7 @@ impl Agent {
         Rc::new(Self {
             place,
             reaper: Reaper::default(),
+            smolvm_requests: Semaphore::new(smolvm::MAX_REQUESTS),
             groups: RefCell::new(Groups::find()),
             running: RefCell::default(),
             endings,
@@ -101,17 +110,32 @@ impl Agent {
         self.groups.borrow_mut().make()
     }
 
+    /// Whether one more program may run.
+    pub fn admit(&self) -> Result<(), Status> {
+        if self.running.borrow().len() < MOST_RUNNING {
+            return Ok(());
+        }
+        let message = format!("too many programs: {MOST_RUNNING} run already; wait until one of them has ended");
+        Err(Status::new(Code::ResourceExhausted, "too-many", message))
+    }
+
+    /// The processes of a program that runs, by the number that its start told.
+    pub fn running(&self, pid: i32) -> Option<Tree> {
+        self.running.borrow().get(&pid).cloned()
+    }
+
     /// Notes a program that runs now; what is returned ends it.
-    pub fn began(&self, pid: i32, cgroup: Option<PathBuf>, grace: Duration, script: Option<ScriptFile>) -> Ending {
-        let tree = Tree { pid, cgroup };
-        self.running.borrow_mut().insert(pid, tree.clone());
+    pub fn began(&self, tree: Tree, grace: Duration, script: Option<ScriptFile>) -> Ending {
+        self.running.borrow_mut().insert(tree.pid, tree.clone());
         Ending { tree, grace, _script: script }
     }
 
     /// The program is over.
     pub fn forget(&self, tree: &Tree) {
         self.running.borrow_mut().remove(&tree.pid);
-        self.groups.borrow_mut().give_back(tree);
+        if let Bond::Cgroup(folder) = &tree.bond {
+            self.groups.borrow_mut().give_back(folder);
+        }
     }
 
     /// Ends a tree in the background: whoever asks is being dropped and cannot wait.

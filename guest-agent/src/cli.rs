@@ -1,6 +1,8 @@
 //! The command line, as data.
 
-use crate::listen::Address;
+use crate::listen::Listen;
+use crate::protocol::Protocol;
+use crate::proxy::Target;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -8,18 +10,27 @@ pub const HELP: &str = "\
 vm-agent: the guest agent of vm-runner
 
 usage:
-  vm-agent serve --listen ADDRESS [--listen ADDRESS]...
-      Serves gRPC. ADDRESS is virtio:NAME (a virtio-serial port), unix:PATH or stdio.
+  vm-agent serve [--listen ADDRESS]... [--listen-smolvm ADDRESS]...
+      Serves gRPC, and SmolVM's framed protocol, until a signal ends it or its last listener has ended.
+      At least one address, each used once:
+        virtio:NAME             a virtio-serial port
+        vsock:PORT[,cid=WHO]    vsock connections of the host; WHO is another CID, or any
+        unix:PATH               a unix socket, for the agent's own user
+        stdio                   one client on standard input and output
+        fd:N                    an inherited descriptor from 3 on: a listening socket (vsock: for the host), or one client
   vm-agent init
       Runs as PID 1 of a guest. The kernel starts it like this when the file is called /init.
+  vm-agent proxy ADDRESS
+      Connects standard input and output to vsock:CID:PORT or unix:PATH.
   vm-agent --version
   vm-agent --help
 ";
 
 #[derive(Debug, Eq, PartialEq)]
 pub enum Command {
-    Serve(Vec<Address>),
+    Serve(Vec<Listen>),
     Init,
+    Proxy(Target),
     /// Internal: one file operation, its messages on standard input and output.
     Worker {
         method: String,
@@ -47,24 +58,34 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         ["init"] => Ok(Command::Init),
         ["worker", method, root] => Ok(Command::Worker { method: (*method).into(), root: (*root).into() }),
         ["serve", options @ ..] => parse_serve(options),
+        ["proxy", "--help" | "-h"] => Ok(Command::Help),
+        ["proxy", address] => address.parse().map(Command::Proxy),
+        ["proxy", ..] => Err("proxy takes one address; use vsock:CID:PORT or unix:PATH".into()),
         [] => Err("no command given; see vm-agent --help".into()),
         [other, ..] => Err(format!("unknown command or argument: {other}; see vm-agent --help")),
     }
 }
 
 fn parse_serve(mut options: &[&str]) -> Result<Command, String> {
-    let mut addresses = Vec::new();
+    let mut listens: Vec<Listen> = Vec::new();
     loop {
         match options {
-            ["--listen", address, rest @ ..] => {
-                addresses.push(address.parse()?);
+            [option @ ("--listen" | "--listen-smolvm"), address, rest @ ..] => {
+                let protocol = if *option == "--listen" { Protocol::Grpc } else { Protocol::SmolVm };
+                let listen = Listen { protocol, address: address.parse()? };
+                if listens.iter().any(|other| other.address == listen.address) {
+                    return Err(format!("an address can be used once: {address}"));
+                }
+                listens.push(listen);
                 options = rest;
             }
-            ["--listen"] => return Err("no address after --listen; use virtio:NAME, unix:PATH or stdio".into()),
+            [option @ ("--listen" | "--listen-smolvm")] => {
+                return Err(format!("no address after {option}; see vm-agent --help"));
+            }
             ["--help" | "-h", ..] => return Ok(Command::Help),
             [other, ..] => return Err(format!("unknown option of serve: {other}; see vm-agent --help")),
-            [] if addresses.is_empty() => return Err("nothing to listen on; give serve --listen ADDRESS".into()),
-            [] => return Ok(Command::Serve(addresses)),
+            [] if listens.is_empty() => return Err("nothing to listen on; give serve --listen ADDRESS".into()),
+            [] => return Ok(Command::Serve(listens)),
         }
     }
 }
@@ -72,6 +93,7 @@ fn parse_serve(mut options: &[&str]) -> Result<Command, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listen::Address;
 
     fn parse_words(words: &[&str]) -> Result<Command, String> {
         parse(words.iter().map(OsString::from))
@@ -84,9 +106,28 @@ mod tests {
     }
 
     #[test]
-    fn serve_takes_several_addresses() {
-        let serve = parse_words(&["vm-agent", "serve", "--listen", "stdio", "--listen", "unix:/x"]);
-        assert_eq!(serve, Ok(Command::Serve(vec![Address::Stdio, Address::Unix("/x".into())])));
+    fn serve_takes_several_addresses_of_both_protocols() {
+        let serve = parse_words(&["vm-agent", "serve", "--listen", "stdio", "--listen-smolvm", "unix:/x"]);
+        let grpc = Listen { protocol: Protocol::Grpc, address: Address::Stdio };
+        let smolvm = Listen { protocol: Protocol::SmolVm, address: Address::Unix("/x".into()) };
+        assert_eq!(serve, Ok(Command::Serve(vec![grpc, smolvm])));
+    }
+
+    #[test]
+    fn address_is_used_once() {
+        let words = ["vm-agent", "serve", "--listen", "fd:3", "--listen-smolvm", "fd:3"];
+        assert!(parse_words(&words).unwrap_err().contains("once"));
+    }
+
+    #[test]
+    fn proxy_takes_one_address() {
+        assert_eq!(
+            parse_words(&["a", "proxy", "vsock:3:1024"]),
+            Ok(Command::Proxy(Target::Vsock { cid: 3, port: 1024 }))
+        );
+        for words in [&["a", "proxy"][..], &["a", "proxy", "unix:/x", "y"], &["a", "proxy", "vsock:1"]] {
+            assert!(parse_words(words).is_err(), "{words:?}");
+        }
     }
 
     #[test]

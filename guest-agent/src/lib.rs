@@ -8,11 +8,14 @@ pub mod init;
 pub mod listen;
 mod nonblocking;
 pub mod process;
+pub mod protocol;
+pub mod proxy;
 pub mod reset;
 mod root;
 pub mod rpc;
 pub mod serve;
 pub mod service;
+pub mod smolvm;
 mod system;
 pub mod worker;
 

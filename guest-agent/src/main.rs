@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 use vm_agent::cli::{self, Command};
-use vm_agent::{init, serve, worker};
+use vm_agent::{init, proxy, serve, worker};
 
 const USAGE: u8 = 2;
 
@@ -13,8 +13,9 @@ fn main() -> ExitCode {
         }
     };
     let result = match command {
-        Command::Serve(addresses) => serve::run(&addresses),
+        Command::Serve(listens) => serve::run(&listens),
         Command::Init => init::run(),
+        Command::Proxy(target) => proxy::run(&target),
         Command::Worker { method, root } => return work(&method, &root),
         Command::Version => {
             println!("vm-agent {}", env!("CARGO_PKG_VERSION"));

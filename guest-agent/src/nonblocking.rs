@@ -1,7 +1,7 @@
 //! A pipe, socket or terminal that never blocks the one thread there is.
 
 use bytes::BytesMut;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -102,11 +102,34 @@ impl AsyncWrite for NonBlocking {
         }
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.fd.poll_write_ready(context))?;
+            let count = i32::try_from(parts.len()).unwrap_or(1).min(libc::UIO_MAXIOV);
+            // SAFETY: an IoSlice is an iovec, and `parts` borrows the memory that all of them describe.
+            let write = || cvt(unsafe { libc::writev(self.fd.as_raw_fd(), parts.as_ptr().cast(), count) });
+            if let Ok(result) = guard.try_io(|_| write()) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Only sockets have halves. What is none, or is not connected any more, has nothing left to end.
+        // SAFETY: plain system call.
+        unsafe { libc::shutdown(self.fd.as_raw_fd(), libc::SHUT_WR) };
         Poll::Ready(Ok(()))
     }
 }

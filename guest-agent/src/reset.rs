@@ -1,9 +1,12 @@
 //! The reset preamble of proto/CHANNEL.md: how a stream without connections gets sessions that cannot be confused.
 
-use crate::agent::Agent;
-use crate::rpc::server;
-use bytes::{Buf, BytesMut};
+mod framing;
 
+use crate::agent::Agent;
+use crate::protocol::Protocol;
+use crate::smolvm::frame;
+use bytes::{Buf, BytesMut};
+use framing::FrameWatch;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -37,26 +40,40 @@ impl Preamble {
 }
 
 /// Serves client after client on one stream until it ends or breaks.
-pub async fn serve<T>(stream: &mut T, agent: &Rc<Agent>) -> io::Result<()>
+pub async fn serve<T>(stream: &mut T, protocol: Protocol, agent: &Rc<Agent>) -> io::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let mut unread = BytesMut::new();
     loop {
-        let preamble = next_preamble(stream, &mut unread).await?;
-        stream.write_all(&preamble.answer()).await?;
-        stream.flush().await?;
-        if preamble.version == VERSION {
-            let session = Session { stream, unread: &mut unread, frames: FrameWatch::default(), over: false };
-            server::serve(session, Rc::clone(agent)).await;
+        if let Start::Preamble(preamble) = next_start(stream, &mut unread, protocol).await? {
+            stream.write_all(&preamble.answer()).await?;
+            stream.flush().await?;
+            if preamble.version != VERSION {
+                continue;
+            }
         }
+        let mut session = Session { stream, unread: &mut unread, frames: FrameWatch::new(protocol), over: false };
+        protocol.serve_session(&mut session, agent).await;
     }
 }
 
-async fn next_preamble<T: AsyncRead + Unpin>(stream: &mut T, unread: &mut BytesMut) -> io::Result<Preamble> {
+/// How a session begins.
+#[derive(Debug, Eq, PartialEq)]
+enum Start {
+    Preamble(Preamble),
+    /// With a request, as SmolVM's protocol has it where there are connections. The request is still unread.
+    Request,
+}
+
+async fn next_start<T: AsyncRead + Unpin>(
+    stream: &mut T,
+    unread: &mut BytesMut,
+    protocol: Protocol,
+) -> io::Result<Start> {
     loop {
-        if let Some(preamble) = take_preamble(unread) {
-            return Ok(preamble);
+        if let Some(start) = take_start(unread, protocol) {
+            return Ok(start);
         }
         unread.reserve(READ);
         if stream.read_buf(unread).await? == 0 {
@@ -65,64 +82,23 @@ async fn next_preamble<T: AsyncRead + Unpin>(stream: &mut T, unread: &mut BytesM
     }
 }
 
-/// Drops what is before the magic, and takes the preamble once it is whole.
-fn take_preamble(unread: &mut BytesMut) -> Option<Preamble> {
-    let start = (0..unread.len()).find(|&at| may_be_magic(unread.get(at..).unwrap_or_default()));
+/// Drops what is before a start, and takes the preamble once it is whole.
+fn take_start(unread: &mut BytesMut, protocol: Protocol) -> Option<Start> {
+    let may_be_request = |bytes: &[u8]| protocol == Protocol::SmolVm && frame::may_be_request(bytes);
+    let may_be_start = |bytes: &[u8]| may_be_magic(bytes) || may_be_request(bytes);
+    let start = (0..unread.len()).find(|&at| may_be_start(unread.get(at..).unwrap_or_default()));
     unread.advance(start.unwrap_or(unread.len()));
+    if may_be_request(unread) {
+        return (unread.len() >= frame::REQUEST_START).then_some(Start::Request);
+    }
     let (version, nonce) = unread.first_chunk::<PREAMBLE>()?.get(MAGIC.len()..)?.split_first()?;
     let preamble = Preamble { version: *version, nonce: nonce.try_into().ok()? };
     unread.advance(PREAMBLE);
-    Some(preamble)
+    Some(Start::Preamble(preamble))
 }
 
 fn may_be_magic(bytes: &[u8]) -> bool {
     bytes.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic)
-}
-
-/// Follows the borders of HTTP/2 frames, to see where something begins that cannot be one.
-#[derive(Default)]
-struct FrameWatch {
-    preface: usize,
-    header: usize,
-    payload: usize,
-}
-
-impl FrameWatch {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    const HEADER: usize = 9;
-    const LENGTH: usize = 3;
-
-    /// How many of the bytes belong to the session. The first one that does not starts what comes after it: no frame's
-    /// length may begin with the magic's first byte, and no byte of the client preface equals it.
-    fn belonging(&mut self, bytes: &[u8]) -> usize {
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            if let Some(&expected) = Self::PREFACE.get(self.preface) {
-                if byte != expected {
-                    return at;
-                }
-                self.preface += 1;
-                at += 1;
-            } else if self.header == Self::HEADER && self.payload > 0 {
-                let step = self.payload.min(bytes.len() - at);
-                self.payload -= step;
-                at += step;
-            } else {
-                if self.header == Self::HEADER {
-                    *self = Self { preface: self.preface, header: 0, payload: 0 };
-                }
-                if self.header == 0 && Some(&byte) == MAGIC.first() {
-                    return at;
-                }
-                if self.header < Self::LENGTH {
-                    self.payload = self.payload << 8 | usize::from(byte);
-                }
-                self.header += 1;
-                at += 1;
-            }
-        }
-        at
-    }
 }
 
 /// One client's part of the stream. It reads as ended as soon as the next client's preamble, or garbage, comes.

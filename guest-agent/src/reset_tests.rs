@@ -1,6 +1,6 @@
 use super::*;
 
-const CLIENT: &[u8] = FrameWatch::PREFACE;
+const CLIENT: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn preamble(version: u8, nonce: u8) -> Vec<u8> {
     [&MAGIC[..], &[version], &[nonce; NONCE]].concat()
@@ -16,10 +16,13 @@ fn preamble_is_found_when_split_at_every_byte() {
     let wire = preamble(1, 7);
     for cut in 0..wire.len() {
         let mut unread = BytesMut::from(&wire[..cut]);
-        assert_eq!(take_preamble(&mut unread), None);
+        assert_eq!(take_start(&mut unread, Protocol::Grpc), None);
         unread.extend_from_slice(&wire[cut..]);
         unread.extend_from_slice(b"PRI");
-        assert_eq!(take_preamble(&mut unread), Some(Preamble { version: 1, nonce: [7; NONCE] }));
+        assert_eq!(
+            take_start(&mut unread, Protocol::Grpc),
+            Some(Start::Preamble(Preamble { version: 1, nonce: [7; NONCE] }))
+        );
         assert_eq!(&unread[..], b"PRI");
     }
 }
@@ -28,9 +31,12 @@ fn preamble_is_found_when_split_at_every_byte() {
 fn garbage_before_the_magic_is_dropped_even_when_it_resembles_the_magic() {
     for garbage in [&b"x"[..], &MAGIC[..15], &[0xff; 40], &MAGIC[..1]] {
         let mut unread = BytesMut::from(garbage);
-        assert_eq!(take_preamble(&mut unread), None);
+        assert_eq!(take_start(&mut unread, Protocol::Grpc), None);
         unread.extend_from_slice(&preamble(1, 9));
-        assert_eq!(take_preamble(&mut unread), Some(Preamble { version: 1, nonce: [9; NONCE] }));
+        assert_eq!(
+            take_start(&mut unread, Protocol::Grpc),
+            Some(Start::Preamble(Preamble { version: 1, nonce: [9; NONCE] }))
+        );
         assert!(unread.is_empty());
     }
 }
@@ -38,7 +44,7 @@ fn garbage_before_the_magic_is_dropped_even_when_it_resembles_the_magic() {
 #[test]
 fn garbage_without_a_magic_is_not_kept() {
     let mut unread = BytesMut::from(&vec![0u8; 100_000][..]);
-    assert_eq!(take_preamble(&mut unread), None);
+    assert_eq!(take_start(&mut unread, Protocol::Grpc), None);
     assert!(unread.is_empty());
 }
 
@@ -47,7 +53,7 @@ fn session_ends_at_a_preamble_on_a_frame_border_wherever_reads_are_cut() {
     let session = [CLIENT, &frame(b""), &frame(&[0xff; 300])].concat();
     let wire = [&session[..], &preamble(1, 3)].concat();
     for cut in 0..wire.len() {
-        let mut frames = FrameWatch::default();
+        let mut frames = FrameWatch::new(Protocol::Grpc);
         let first = frames.belonging(&wire[..cut]);
         let taken = if first < cut { first } else { cut + frames.belonging(&wire[cut..]) };
         assert_eq!(taken, session.len(), "cut at {cut}");
@@ -58,14 +64,14 @@ fn session_ends_at_a_preamble_on_a_frame_border_wherever_reads_are_cut() {
 fn session_ends_at_a_preamble_inside_the_client_preface() {
     for told in 0..CLIENT.len() {
         let wire = [&CLIENT[..told], &preamble(1, 3)].concat();
-        assert_eq!(FrameWatch::default().belonging(&wire), told);
+        assert_eq!(FrameWatch::new(Protocol::Grpc).belonging(&wire), told);
     }
 }
 
 #[test]
 fn magic_inside_a_frame_belongs_to_the_session() {
     let wire = [CLIENT, &frame(&preamble(1, 1)), &frame(b"x")].concat();
-    assert_eq!(FrameWatch::default().belonging(&wire), wire.len());
+    assert_eq!(FrameWatch::new(Protocol::Grpc).belonging(&wire), wire.len());
 }
 
 /// Runs the channel over a socket pair and returns the client's end.
@@ -75,7 +81,7 @@ fn with_channel<F: Future<Output = ()>>(client: impl FnOnce(tokio::net::UnixStre
     local.block_on(&runtime, async {
         let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
         let agent = Agent::service();
-        let server = tokio::task::spawn_local(async move { serve(&mut theirs, &agent).await });
+        let server = tokio::task::spawn_local(async move { serve(&mut theirs, Protocol::Grpc, &agent).await });
         client(ours).await;
         let ended = tokio::time::timeout(std::time::Duration::from_secs(10), server).await;
         assert!(ended.unwrap().unwrap().is_err());

@@ -1,8 +1,7 @@
 //! `vm-agent serve`: the agent as a program among others.
 
 use crate::agent::Agent;
-use crate::listen::unix::Socket;
-use crate::listen::{Address, stdio, virtio};
+use crate::listen::{Bound, Listen};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,10 +10,14 @@ use tokio::task::{JoinSet, LocalSet};
 /// How long programs have to end when the agent is told to.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Serves until a signal ends it, or until its only client on standard input is gone. The error is one sentence.
-pub fn run(addresses: &[Address]) -> Result<(), String> {
+/// Serves until a signal ends it, or until nobody can come any more: the only clients were on standard input or inherited
+/// descriptors, and are gone. The error is one sentence.
+pub fn run(listens: &[Listen]) -> Result<(), String> {
+    // What is inherited comes first: the next descriptor that is opened here could get its number.
+    let (inherited, others): (Vec<_>, Vec<_>) = listens.iter().partition(|listen| listen.is_inherited());
+    let bound = inherited.into_iter().chain(others).map(Bound::new).collect::<Result<Vec<_>, _>>()?;
     adopt_orphans();
-    block_on(serve(addresses))
+    block_on(serve(bound))
 }
 
 /// Runs the future on the one thread there is.
@@ -35,13 +38,14 @@ pub fn start_housekeeping(agent: &Rc<Agent>, tasks: &mut JoinSet<Result<(), Stri
     });
 }
 
-async fn serve(addresses: &[Address]) -> Result<(), String> {
+async fn serve(bound: Vec<Bound>) -> Result<(), String> {
     let agent = Agent::service();
     let mut housekeeping = JoinSet::new();
     start_housekeeping(&agent, &mut housekeeping);
     let mut listeners = JoinSet::new();
-    for address in addresses {
-        listen(address, &agent, &mut listeners)?;
+    for listener in bound {
+        let agent = Rc::clone(&agent);
+        listeners.spawn_local(async move { listener.serve(&agent).await });
     }
     let cannot = |error| format!("cannot handle signals: {error}");
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -49,36 +53,17 @@ async fn serve(addresses: &[Address]) -> Result<(), String> {
     let result = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        // The only listener that ends by itself is standard input; without it the others go on.
-        Some(ended) = listeners.join_next() => ended.unwrap_or(Ok(())),
+        ended = all_ended(&mut listeners) => ended,
     };
     listeners.shutdown().await;
     agent.end_all(GRACE).await;
     result
 }
 
-fn listen(address: &Address, agent: &Rc<Agent>, listeners: &mut JoinSet<Result<(), String>>) -> Result<(), String> {
-    let agent = Rc::clone(agent);
-    match address {
-        Address::Unix(path) => {
-            let socket = Socket::bind(path).map_err(|error| format!("cannot listen: {}: {error}", path.display()))?;
-            listeners.spawn_local(async move {
-                socket.serve(&agent).await;
-                Ok(())
-            });
-        }
-        Address::Virtio(name) => {
-            let name = name.clone();
-            listeners.spawn_local(async move {
-                let served = virtio::serve(&name, agent).await;
-                served.map_err(|error| format!("cannot use the virtio-serial port: {name}: {error}"))
-            });
-        }
-        Address::Stdio => {
-            listeners.spawn_local(async move {
-                stdio::serve(agent).await.map_err(|error| format!("cannot use standard input and output: {error}"))
-            });
-        }
+/// The first error of a listener, or the end of the last one.
+async fn all_ended(listeners: &mut JoinSet<Result<(), String>>) -> Result<(), String> {
+    while let Some(ended) = listeners.join_next().await {
+        ended.unwrap_or(Ok(()))?;
     }
     Ok(())
 }

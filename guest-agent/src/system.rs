@@ -1,4 +1,9 @@
-//! Numbers that the kernel keeps.
+//! What the kernel knows of this system.
+
+use std::ffi::CString;
+use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Milliseconds since the kernel started, suspension included.
 pub fn uptime_ms() -> u64 {
@@ -23,34 +28,62 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// The first address of this system that others could reach.
-pub fn global_ipv4() -> Option<std::net::Ipv4Addr> {
+/// Size and free bytes of the file system that a path is on.
+pub fn disk_bytes(path: &Path) -> Option<(u64, u64)> {
+    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
+    // SAFETY: all zero is a valid statvfs, and the call writes one, which outlives it; so does the path.
+    let (result, disk) = unsafe {
+        let mut disk: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(path.as_ptr(), &raw mut disk), disk)
+    };
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    (result == 0).then(|| (bytes(disk.f_blocks), bytes(disk.f_bavail)))
+}
+
+/// The addresses of this system that others could reach, IPv4 first.
+pub fn global_addresses() -> Vec<IpAddr> {
     let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: the call writes one pointer, to a list that stays valid until it is freed below.
     if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
-        return None;
+        return Vec::new();
     }
-    let mut found = None;
+    let mut found = Vec::new();
     let mut next = first;
     // SAFETY: `next` is null or points to an element of the list.
     while let Some(entry) = unsafe { next.as_ref() } {
         next = entry.ifa_next;
         // SAFETY: the address is null or points to a sockaddr.
         let Some(address) = (unsafe { entry.ifa_addr.as_ref() }) else { continue };
-        if i32::from(address.sa_family) != libc::AF_INET {
-            continue;
-        }
-        // SAFETY: an address of this family is a sockaddr_in.
-        let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in>() };
-        let ip = std::net::Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
-        if !ip.is_loopback() && !ip.is_link_local() && !ip.is_unspecified() {
-            found = Some(ip);
-            break;
+        let address = match i32::from(address.sa_family) {
+            libc::AF_INET => {
+                // SAFETY: an address of this family is a sockaddr_in.
+                let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in>() };
+                IpAddr::V4(u32::from_be(address.sin_addr.s_addr).into())
+            }
+            libc::AF_INET6 => {
+                // SAFETY: an address of this family is a sockaddr_in6.
+                let address = unsafe { &*entry.ifa_addr.cast::<libc::sockaddr_in6>() };
+                IpAddr::V6(address.sin6_addr.s6_addr.into())
+            }
+            _ => continue,
+        };
+        if entry.ifa_flags & libc::IFF_UP as libc::c_uint != 0 && is_global(&address) {
+            found.push(address);
         }
     }
     // SAFETY: the list came from getifaddrs and nothing points into it any more.
     unsafe { libc::freeifaddrs(first) };
+    found.sort_by_key(IpAddr::is_ipv6);
     found
+}
+
+fn is_global(address: &IpAddr) -> bool {
+    !address.is_loopback()
+        && !address.is_unspecified()
+        && match address {
+            IpAddr::V4(address) => !address.is_link_local(),
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        }
 }
 
 /// Sets the clock to the host's, unless it is near enough: a step is felt by every program, a small lead heals by itself.

@@ -494,7 +494,7 @@ pub struct UnixTarget {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardResponse {
-    #[prost(oneof = "forward_response::Response", tags = "1, 2")]
+    #[prost(oneof = "forward_response::Response", tags = "1, 2, 3")]
     pub response: ::core::option::Option<forward_response::Response>,
 }
 /// Nested message and enum types in `ForwardResponse`.
@@ -504,13 +504,19 @@ pub mod forward_response {
         /// First, once the socket is connected.
         #[prost(message, tag = "1")]
         Connected(super::ForwardConnected),
-        /// Bytes from the socket. The end of the call is their end.
+        /// Bytes from the socket.
         #[prost(bytes, tag = "2")]
         Data(::prost::bytes::Bytes),
+        /// The socket sends no more, but may still take: the call ends when the client has half-closed too.
+        #[prost(message, tag = "3")]
+        End(super::ForwardEnd),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForwardConnected {
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForwardEnd {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InfoRequest {

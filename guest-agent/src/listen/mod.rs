@@ -1,45 +1,96 @@
 //! Where clients come from.
 
-pub mod stdio;
-pub mod unix;
+mod accept;
+mod address;
+mod inherited;
+mod stdio;
+mod unix;
 pub mod virtio;
+pub mod vsock;
 
-use std::path::PathBuf;
-use std::str::FromStr;
+pub use address::{Address, Cid};
 
-/// One `--listen` argument.
+use crate::agent::Agent;
+use crate::protocol::Protocol;
+use accept::Listener;
+use inherited::Inherited;
+use std::fmt::Display;
+use std::rc::Rc;
+
+/// One listener of the command line.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Address {
-    /// A virtio-serial port, by its name.
-    Virtio(String),
-    Unix(PathBuf),
-    Stdio,
+pub struct Listen {
+    pub protocol: Protocol,
+    pub address: Address,
 }
 
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "stdio" => Ok(Self::Stdio),
-            Some(("unix", path)) if !path.is_empty() => Ok(Self::Unix(path.into())),
-            Some(("virtio", name)) if !name.is_empty() => Ok(Self::Virtio(name.to_owned())),
-            _ => Err(format!("not an address: {text}; use virtio:NAME, unix:PATH or stdio")),
-        }
+impl Listen {
+    pub fn is_inherited(&self) -> bool {
+        matches!(self.address, Address::Fd(_))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A listener that holds what it listens on, so that every mistake is told before anybody is served.
+pub struct Bound {
+    protocol: Protocol,
+    place: Place,
+}
 
-    #[test]
-    fn addresses_are_read_and_mistakes_named() {
-        assert_eq!("stdio".parse(), Ok(Address::Stdio));
-        assert_eq!("unix:/a:b".parse(), Ok(Address::Unix("/a:b".into())));
-        assert_eq!("virtio:vm-runner.agent.0".parse(), Ok(Address::Virtio("vm-runner.agent.0".into())));
-        for wrong in ["", "unix:", "virtio", "tcp:1", "stdio:"] {
-            assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+enum Place {
+    Virtio(String),
+    Socket(Socket),
+    Stdio,
+    Inherited(Inherited),
+}
+
+struct Socket {
+    socket: std::os::fd::OwnedFd,
+    from: Cid,
+    _file: Option<unix::SocketFile>,
+}
+
+impl Bound {
+    /// To be called before the agent opens descriptors of its own, for those that it was started with.
+    pub fn new(listen: &Listen) -> Result<Self, String> {
+        let cannot = |what: &dyn Display, error| format!("cannot listen: {what}: {error}");
+        let place = match &listen.address {
+            Address::Virtio(name) => Place::Virtio(name.clone()),
+            Address::Vsock { port, from } => {
+                let socket = vsock::bind(*port).map_err(|error| cannot(&format_args!("vsock port {port}"), error))?;
+                Place::Socket(Socket { socket, from: *from, _file: None })
+            }
+            Address::Unix(path) => {
+                let (socket, file) = unix::bind(path).map_err(|error| cannot(&path.display(), error))?;
+                Place::Socket(Socket { socket, from: Cid::Any, _file: Some(file) })
+            }
+            Address::Stdio => Place::Stdio,
+            Address::Fd(fd) => {
+                let inherited =
+                    Inherited::take(*fd).map_err(|error| cannot(&format_args!("descriptor {fd}"), error))?;
+                Place::Inherited(inherited)
+            }
+        };
+        Ok(Self { protocol: listen.protocol, place })
+    }
+
+    /// Serves for ever, or until the only client that can come is gone.
+    pub async fn serve(self, agent: &Rc<Agent>) -> Result<(), String> {
+        let protocol = self.protocol;
+        match self.place {
+            Place::Virtio(name) => virtio::serve(&name, protocol, agent).await,
+            Place::Socket(Socket { socket, from, _file }) => {
+                let listener = Listener::new(socket, from).map_err(|error| format!("cannot listen: {error}"))?;
+                listener.serve(protocol, agent).await;
+                Ok(())
+            }
+            Place::Stdio => {
+                let served = stdio::serve(protocol, agent).await;
+                served.map_err(|error| format!("cannot use standard input and output: {error}"))
+            }
+            Place::Inherited(inherited) => {
+                let served = inherited.serve(protocol, agent).await;
+                served.map_err(|error| format!("cannot use the descriptor: {error}"))
+            }
         }
     }
 }

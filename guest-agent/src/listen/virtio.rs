@@ -1,6 +1,7 @@
 //! A virtio-serial port: a character device that looks like a pipe, and what it takes to see clients come and go on it.
 
 use crate::agent::Agent;
+use crate::protocol::Protocol;
 use crate::reset;
 use std::fs;
 use std::io;
@@ -21,19 +22,23 @@ const OPEN_GRACE: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(20);
 
 /// Serves client after client on the port with this name, for ever. Waits for the port when it is not there yet.
-pub async fn serve(name: &str, agent: Rc<Agent>) -> io::Result<()> {
+pub async fn serve(name: &str, protocol: Protocol, agent: &Rc<Agent>) -> Result<(), String> {
     let device = loop {
         match find(Path::new("/sys/class/virtio-ports"), name) {
             Some(device) => break device,
             None => sleep(RETRY).await,
         }
     };
-    let file = fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(device)?;
-    let mut port = Port::new(file.into())?;
+    let mut port = open(&device).map_err(|error| format!("cannot use the virtio-serial port: {name}: {error}"))?;
     loop {
         // An end of one client is the wait for the next.
-        let _ = reset::serve(&mut port, &agent).await;
+        let _ = reset::serve(&mut port, protocol, agent).await;
     }
+}
+
+fn open(device: &Path) -> io::Result<Port> {
+    let file = fs::OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(device)?;
+    Port::new(file.into())
 }
 
 fn find(class: &Path, name: &str) -> Option<PathBuf> {

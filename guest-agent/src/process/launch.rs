@@ -1,11 +1,13 @@
 //! From a request to a running program: the one way for every service.
 
+use super::keeper::Keeper;
 use super::lookup;
 use super::pty::{self, Size};
 use super::reap::Ended;
 use super::refusal;
 use super::script::ScriptFile;
-use super::spawn::{self, Candidate, Failure, Spec};
+use super::spawn::{self, Candidate, Child, Containment, Failure, Spec};
+use super::tree::{Bond, Tree};
 use super::user::{self, Account};
 use crate::agent::{Agent, Ending};
 use crate::nonblocking::NonBlocking;
@@ -20,6 +22,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 pub enum Program {
     Argv(Vec<String>),
@@ -36,6 +39,7 @@ pub struct Request {
     pub terminal: Option<(Size, String)>,
     /// Without it all output goes to /dev/null.
     pub output: bool,
+    /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
 
@@ -56,6 +60,26 @@ pub struct Running {
     pub hold: Hold,
 }
 
+impl Running {
+    /// Lets the program go on without a client, for so long at most.
+    pub fn detach(self, timeout: Option<Duration>) {
+        tokio::task::spawn_local(async move {
+            tokio::select! {
+                _ = self.end => self.hold.let_go(),
+                () = after(timeout) => drop(self.hold),
+            }
+        });
+    }
+}
+
+/// Ready when the time is over. None: never.
+pub async fn after(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => sleep(timeout).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// While this exists the program belongs to a call. Dropped before `let_go`, it ends the whole tree.
 pub struct Hold {
     agent: Rc<Agent>,
@@ -70,6 +94,13 @@ impl Hold {
     pub fn signal(&self, number: i32) {
         if let Some(ending) = &self.ending {
             ending.tree.signal(number);
+        }
+    }
+
+    /// Ends the whole tree: SIGTERM, the grace, SIGKILL. Returns when it is gone.
+    pub async fn end(&self) {
+        if let Some(ending) = &self.ending {
+            ending.tree.end(ending.grace).await;
         }
     }
 
@@ -90,6 +121,7 @@ impl Drop for Hold {
 }
 
 pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Status> {
+    agent.admit()?;
     let root = agent.root()?;
     let account = account(root, &request.user)?;
     let env = environment(&request, account.as_ref());
@@ -97,7 +129,10 @@ pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Statu
     let (candidates, script) = candidates(root, &request.program, account.as_ref(), search)?;
     let ends =
         Ends::make(root, &request, account.as_ref()).map_err(|error| Status::from_io(&error, "the program's pipes"))?;
-    let (cgroup, procs) = agent.new_group().map_or((None, None), |(folder, procs)| (Some(folder), Some(procs)));
+    let (group, containment) = match agent.new_group() {
+        Some((folder, procs)) => (Some(folder), Containment::Cgroup(procs)),
+        None => (None, Containment::Keeper),
+    };
     let spec = Spec {
         candidates,
         env: env.iter().map(|(key, value)| c_string(&format!("{key}={value}"), "bad-env")).collect::<Result<_, _>>()?,
@@ -106,11 +141,16 @@ pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Statu
         account,
         stdio: ends.child,
         terminal: request.terminal.is_some(),
-        cgroup: procs,
+        containment,
     };
-    let (pid, report) = spawn::fork(spec).map_err(|error| Status::from_io(&error, "a new process"))?;
-    let end = agent.reaper.end_of(pid);
-    let hold = Hold::new(agent, agent.began(pid, cgroup, request.grace, script));
+    let Child { pid, report, keeper } = spawn::fork(spec).map_err(|error| Status::from_io(&error, "a new process"))?;
+    let bond = match (group, &keeper) {
+        (Some(folder), _) => Bond::Cgroup(folder),
+        (None, Some(keeper)) => Bond::Keeper(keeper.pid),
+        (None, None) => Bond::Alone,
+    };
+    let end = keeper.map_or_else(|| agent.reaper.end_of(pid), Keeper::end);
+    let hold = Hold::new(agent, agent.began(Tree { pid, bond }, request.grace, script));
     if let Some(failure) = read_report(report).await {
         hold.let_go();
         return Err(refusal::explain(&failure, &request));

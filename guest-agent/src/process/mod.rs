@@ -1,6 +1,7 @@
 //! Programs: starting them as the right user in the right root, their bytes, their whole trees, and their end.
 
 pub mod group;
+mod keeper;
 pub mod launch;
 pub mod lookup;
 pub mod output;
@@ -10,4 +11,5 @@ pub mod reap;
 mod refusal;
 pub mod script;
 pub mod spawn;
+pub mod tree;
 pub mod user;

@@ -6,9 +6,10 @@ use crate::rpc::frame;
 use crate::rpc::sender::{Gone, Sender};
 use bytes::{Bytes, BytesMut};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 const READ: usize = 64 << 10;
@@ -18,8 +19,32 @@ const QUIET: Duration = Duration::from_millis(250);
 /// … or when this has passed, and all that was in the pipes when the program ended has been sent.
 const LONGEST_DRAIN: Duration = Duration::from_secs(2);
 
+/// Where output goes, in the words of one protocol.
+pub trait Sink {
+    /// What tells the client which output the bytes are of.
+    type Field: Copy;
+
+    /// Ready when the client is seen to be gone. May be dropped and called again.
+    fn gone(&mut self) -> impl Future<Output = ()>;
+
+    fn output(&mut self, field: Self::Field, data: Bytes) -> impl Future<Output = Result<(), Gone>>;
+}
+
+impl Sink for Sender {
+    type Field = Field;
+
+    async fn gone(&mut self) {
+        Sender::gone(self).await;
+    }
+
+    async fn output(&mut self, field: Field, data: Bytes) -> Result<(), Gone> {
+        let header = frame::encode_payload_header(field.tag, field.nested, data.len());
+        self.payload(header, data).await
+    }
+}
+
 /// One output of the program, and the field it is sent in.
-pub struct Output {
+pub struct Output<Field> {
     source: Rc<NonBlocking>,
     field: Field,
     buffer: BytesMut,
@@ -32,7 +57,7 @@ pub struct Field {
     pub nested: bool,
 }
 
-impl Output {
+impl<Field> Output<Field> {
     pub fn new(source: Rc<NonBlocking>, field: Field) -> Self {
         Self { source, field, buffer: BytesMut::new() }
     }
@@ -46,12 +71,13 @@ impl Output {
 }
 
 /// Sends both outputs until the program has ended and they are at their end, or as good as that.
-pub async fn send_all(
-    mut stdout: Option<Output>,
-    mut stderr: Option<Output>,
-    mut end: oneshot::Receiver<Ended>,
-    responses: &mut Sender,
+pub async fn send_all<S: Sink>(
+    mut stdout: Option<Output<S::Field>>,
+    mut stderr: Option<Output<S::Field>>,
+    end: impl Future<Output = Result<Ended, RecvError>>,
+    responses: &mut S,
 ) -> Result<Ended, Gone> {
+    let mut end = pin!(end);
     let mut drain: Option<Drain> = None;
     loop {
         if let Some(drain) = &drain
@@ -66,7 +92,7 @@ pub async fn send_all(
             read = read(&mut stderr) => pass_on(read, &mut stderr, &mut drain, responses).await?,
             ended = &mut end, if drain.is_none() => {
                 // The sender is only dropped with the agent itself.
-                let ended = ended.unwrap_or(Ended { code: 0, signal: libc::SIGKILL });
+                let ended = ended.unwrap_or_else(|_| Ended::lost());
                 let owed = [&stdout, &stderr].into_iter().flatten().map(Output::waiting).sum();
                 let now = Instant::now();
                 drain = Some(Drain { ended, owed, quiet_at: now + QUIET, longest: now + LONGEST_DRAIN });
@@ -101,18 +127,18 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-async fn read(output: &mut Option<Output>) -> io::Result<usize> {
+async fn read<Field>(output: &mut Option<Output<Field>>) -> io::Result<usize> {
     match output {
         Some(output) => output.source.read(&mut output.buffer, READ).await,
         None => std::future::pending().await,
     }
 }
 
-async fn pass_on(
+async fn pass_on<S: Sink>(
     read: io::Result<usize>,
-    output: &mut Option<Output>,
+    output: &mut Option<Output<S::Field>>,
     drain: &mut Option<Drain>,
-    responses: &mut Sender,
+    responses: &mut S,
 ) -> Result<(), Gone> {
     let Some(source) = output else { return Ok(()) };
     let count = match read {
@@ -124,8 +150,7 @@ async fn pass_on(
         }
     };
     let payload: Bytes = source.buffer.split().freeze();
-    let header = frame::encode_payload_header(source.field.tag, source.field.nested, payload.len());
-    responses.payload(header, payload).await?;
+    responses.output(source.field, payload).await?;
     if let Some(drain) = drain {
         drain.owed = drain.owed.saturating_sub(count);
         drain.quiet_at = Instant::now() + QUIET;

@@ -1,16 +1,18 @@
 //! Everything that goes between a client and its running program, both ways at once.
 
-use super::launch::{Hold, Input, Running};
+use super::launch::{Hold, Input, Running, after};
 use super::output::{self, Field, Output};
 use super::pty::{self, Size};
 use super::reap::Ended;
 use crate::nonblocking::NonBlocking;
 use crate::rpc::receiver::Receiver;
-use crate::rpc::sender::Sender;
+use crate::rpc::sender::{Gone, Sender};
 use crate::rpc::status::Status;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Input that is kept for a program that does not read, so that a signal behind it is still seen.
 const QUEUED: usize = 256 << 10;
@@ -33,23 +35,46 @@ pub enum Control {
     Nothing,
 }
 
-/// Runs the program to its end. An error ends its whole tree.
+/// How a program ended, and whether that was because its time was over.
+pub struct Outcome {
+    pub ended: Ended,
+    pub timed_out: bool,
+}
+
+/// Runs the program to its end. An error ends its whole tree, and so does the end of its time.
 pub async fn run(
     running: Running,
     requests: &mut Receiver,
     responses: &mut Sender,
     dialect: &Dialect,
-) -> Result<Ended, Status> {
+    timeout: Option<Duration>,
+) -> Result<Outcome, Status> {
     let Running { end, input, stdout, stderr, terminal, hold, .. } = running;
     let stdout = stdout.map(|source| Output::new(source, dialect.stdout));
     let stderr = stderr.map(|source| Output::new(source, dialect.stderr));
     let mut feed = Feed { requests, input, queue: VecDeque::new(), queued: 0, ended: false, terminal, hold: &hold };
-    let ended = tokio::select! {
-        ended = output::send_all(stdout, stderr, end, responses) => ended?,
+    let outcome = tokio::select! {
+        outcome = within(timeout, &hold, output::send_all(stdout, stderr, end, responses)) => outcome?,
         status = feed.run(dialect) => return Err(status),
     };
     hold.let_go();
-    Ok(ended)
+    Ok(outcome)
+}
+
+/// Ends the tree when the time is over. The last words of the program are still sent while it is being ended.
+async fn within(
+    timeout: Option<Duration>,
+    hold: &Hold,
+    sending: impl Future<Output = Result<Ended, Gone>>,
+) -> Result<Outcome, Gone> {
+    let mut sending = pin!(sending);
+    tokio::select! {
+        ended = &mut sending => return Ok(Outcome { ended: ended?, timed_out: false }),
+        () = after(timeout) => {}
+    }
+    // What the program left behind has its time to end too.
+    let (ended, ()) = tokio::join!(sending, hold.end());
+    Ok(Outcome { ended: ended?, timed_out: true })
 }
 
 struct Chunk {

@@ -14,15 +14,38 @@ pub struct Ended {
     pub code: i32,
     /// The signal that ended it; 0 when it exited.
     pub signal: i32,
+    pub usage: Usage,
+}
+
+/// What a process and the children it waited for have used.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    pub user_micros: u64,
+    pub system_micros: u64,
+    pub peak_bytes: u64,
 }
 
 impl Ended {
-    fn from_wait_status(status: i32) -> Self {
+    pub fn from_wait(status: i32, usage: &libc::rusage) -> Self {
+        let micros = |time: libc::timeval| {
+            u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
+        };
+        let usage = Usage {
+            user_micros: micros(usage.ru_utime),
+            system_micros: micros(usage.ru_stime),
+            // The kernel counts it in KiB.
+            peak_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+        };
         if libc::WIFSIGNALED(status) {
-            Self { code: 0, signal: libc::WTERMSIG(status) }
+            Self { code: 0, signal: libc::WTERMSIG(status), usage }
         } else {
-            Self { code: libc::WEXITSTATUS(status), signal: 0 }
+            Self { code: libc::WEXITSTATUS(status), signal: 0, usage }
         }
+    }
+
+    /// Of a program whose end nobody saw.
+    pub fn lost() -> Self {
+        Self { code: 0, signal: libc::SIGKILL, usage: Usage::default() }
     }
 }
 
@@ -52,13 +75,22 @@ impl Reaper {
     }
 
     fn reap_all(&self) {
-        let mut status = 0;
-        // SAFETY: `status` outlives the call.
-        while let pid @ 1.. = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
+        while let Some((pid, ended)) = wait(libc::WNOHANG) {
             if let Some(awaiting) = self.awaited.borrow_mut().remove(&pid) {
                 // Nobody listens any more when the call that started it is over.
-                let _ = awaiting.send(Ended::from_wait_status(status));
+                let _ = awaiting.send(ended);
             }
         }
     }
+}
+
+/// Reaps any one child. None when there is none to reap.
+pub fn wait(options: i32) -> Option<(i32, Ended)> {
+    let mut status = 0;
+    // SAFETY: all zero is a valid rusage, and the call writes the status and one rusage, which outlive it.
+    let (pid, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::wait4(-1, &raw mut status, options, &raw mut usage), usage)
+    };
+    (pid > 0).then(|| (pid, Ended::from_wait(status, &usage)))
 }

@@ -1,5 +1,6 @@
 //! Fork and exec. Everything is prepared before the fork: the child may only make system calls.
 
+use super::keeper::{self, Keeper};
 use super::user::Account;
 use std::ffi::{CString, c_char};
 use std::io;
@@ -23,8 +24,25 @@ pub struct Spec {
     pub stdio: [OwnedFd; 3],
     /// Whether standard input is to be the controlling terminal.
     pub terminal: bool,
-    /// The open cgroup.procs that the child writes itself into.
-    pub cgroup: Option<OwnedFd>,
+    pub containment: Containment,
+}
+
+/// How everything that comes from a program is found again.
+pub enum Containment {
+    /// By the cgroup whose open cgroup.procs the child writes itself into.
+    Cgroup(OwnedFd),
+    /// By the keeper between the agent and the program.
+    Keeper,
+    /// Not at all: it is one of our own workers, which starts nothing.
+    None,
+}
+
+/// What a fork made.
+pub struct Child {
+    pub pid: i32,
+    /// Closed without a byte when the program runs, or carries a report for `read_report`.
+    pub report: OwnedFd,
+    pub keeper: Option<Keeper>,
 }
 
 /// Where a start failed.
@@ -42,25 +60,31 @@ pub struct Failure {
     pub error: io::Error,
 }
 
-/// Forks. The returned pipe is closed without a byte when the program runs, or carries a report for `read_report`.
-pub fn fork(spec: Spec) -> io::Result<(i32, OwnedFd)> {
+pub fn fork(spec: Spec) -> io::Result<Child> {
     let (report, child_report) = pipe()?;
     let prepared = Prepared::new(&spec);
+    if matches!(spec.containment, Containment::Keeper) {
+        let (pid, keeper) = keeper::fork(|| become_program(&spec, &prepared, &child_report))?;
+        return Ok(Child { pid, report, keeper: Some(keeper) });
+    }
     // SAFETY: this process has one thread, so the child's memory is consistent; it only makes system calls until exec or
     // _exit, and everything it reads lives in `spec` and `prepared`, which both outlive this call.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => {
-            let (step, errno) = child(&spec, &prepared);
-            let [a, b, c, d] = errno.to_ne_bytes();
-            let bytes = [step as u8, a, b, c, d];
-            // SAFETY: `bytes` outlives the write, and _exit never returns.
-            unsafe {
-                libc::write(child_report.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
-                libc::_exit(127)
-            }
-        }
-        pid => Ok((pid, report)),
+        0 => become_program(&spec, &prepared, &child_report),
+        pid => Ok(Child { pid, report, keeper: None }),
+    }
+}
+
+/// Becomes the program, or reports why not.
+fn become_program(spec: &Spec, prepared: &Prepared, report: &OwnedFd) -> ! {
+    let (step, errno) = child(spec, prepared);
+    let [a, b, c, d] = errno.to_ne_bytes();
+    let bytes = [step as u8, a, b, c, d];
+    // SAFETY: `bytes` outlives the write, and _exit never returns.
+    unsafe {
+        libc::write(report.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
+        libc::_exit(127)
     }
 }
 
@@ -127,19 +151,12 @@ fn child(spec: &Spec, prepared: &Prepared) -> (Step, i32) {
 
 /// A session of its own, a clean signal state, and its place among the processes that end together.
 fn become_leader(spec: &Spec) -> bool {
-    // SAFETY: plain system calls; `mask` is initialised by sigemptyset before it is read; the strings are literals.
+    default_signals();
+    // SAFETY: plain system calls; the strings are literals.
     unsafe {
-        let mut mask = std::mem::zeroed();
-        libc::sigemptyset(&raw mut mask);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut());
-        // Past libc, which keeps some real-time signals from its callers; all zero is the default action.
-        let default = [0u64; 4];
-        for number in 1..65 {
-            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), 8);
-        }
         libc::umask(0o022);
         libc::setsid();
-        if let Some(cgroup) = &spec.cgroup {
+        if let Containment::Cgroup(cgroup) = &spec.containment {
             libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1);
         }
         // The agent protects itself from the out-of-memory killer; what it starts must not inherit that.
@@ -150,6 +167,21 @@ fn become_leader(spec: &Spec) -> bool {
         }
     }
     true
+}
+
+/// None blocked, none handled, none ignored: what the agent does with its signals is its own affair.
+pub fn default_signals() {
+    // SAFETY: plain system calls; `mask` is initialised by sigemptyset before it is read.
+    unsafe {
+        let mut mask = std::mem::zeroed();
+        libc::sigemptyset(&raw mut mask);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut());
+        // Past libc, which keeps some real-time signals from its callers; all zero is the default action.
+        let default = [0u64; 4];
+        for number in 1..65 {
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), std::ptr::null::<u64>(), 8);
+        }
+    }
 }
 
 fn take_stdio(spec: &Spec) -> bool {
@@ -172,9 +204,11 @@ fn become_user(spec: &Spec) -> bool {
     let Some(account) = &spec.account else { return true };
     // SAFETY: plain system calls; the list of groups outlives its call.
     unsafe {
-        libc::setgroups(account.groups.len() as _, account.groups.as_ptr()) == 0
-            && libc::setgid(account.gid) == 0
-            && libc::setuid(account.uid) == 0
+        // An agent that is an ordinary user starts programs as itself only, and may not even say so.
+        libc::geteuid() != 0
+            || libc::setgroups(account.groups.len() as _, account.groups.as_ptr()) == 0
+                && libc::setgid(account.gid) == 0
+                && libc::setuid(account.uid) == 0
     }
 }
 

@@ -5,9 +5,14 @@ use super::status::{Code, Status};
 use bytes::Bytes;
 use h2::RecvStream;
 use prost::Message;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// A message larger than this gives its window back while it is still arriving, because it may never fit into the window.
 const HELD_WHILE_INCOMPLETE: usize = 64 << 10;
+
+/// How long a call may be open without its first message.
+const FIRST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// One message, and how much window the client gets back once it is consumed.
 pub struct Received {
@@ -60,9 +65,14 @@ impl Receiver {
         decode(received.message).map(Some)
     }
 
+    /// The first message of a call: whoever opens one has something to say.
+    pub async fn first<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
+        timeout(FIRST_DEADLINE, self.next_message()).await.unwrap_or_else(|_| Err(Status::slow(FIRST_DEADLINE)))
+    }
+
     /// The only message of a call with one request.
     pub async fn only<M: Message + Default>(&mut self) -> Result<M, Status> {
-        match self.next_message().await? {
+        match self.first().await? {
             Some(message) => Ok(message),
             None => Err(Status::invalid("no-request", "the call ended before its request; send one message")),
         }

@@ -3,11 +3,11 @@
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::agent::Agent;
+use crate::protocol::Duplex;
 use crate::service;
 use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -23,10 +23,7 @@ const MAX_HEADER_LIST: u32 = 16 << 10;
 pub const MAX_FRAME: u32 = 64 << 10;
 
 /// Serves one client until it is gone. What its calls started ends when this returns.
-pub async fn serve<T>(transport: T, agent: Rc<Agent>)
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
+pub async fn serve(transport: &mut dyn Duplex, agent: &Rc<Agent>) {
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
@@ -44,7 +41,7 @@ where
             accepted = connection.accept() => {
                 let Some(Ok((request, response))) = accepted else { return };
                 let (head, body) = request.into_parts();
-                let agent = Rc::clone(&agent);
+                let agent = Rc::clone(agent);
                 calls.spawn_local(async move {
                     service::answer(&agent, head.uri.path(), Receiver::new(body), Sender::new(response)).await;
                 });

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt::Write;
 use std::io;
+use std::time::Duration;
 
 /// The gRPC status codes that this agent uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,6 +13,7 @@ pub enum Code {
     Cancelled = 1,
     Unknown = 2,
     InvalidArgument = 3,
+    DeadlineExceeded = 4,
     NotFound = 5,
     PermissionDenied = 7,
     ResourceExhausted = 8,
@@ -24,11 +26,12 @@ pub enum Code {
 impl Code {
     /// The code with this number; what the agent never sends reads as `Internal`.
     pub fn from_number(number: u8) -> Self {
-        const ALL: [Code; 10] = [
+        const ALL: [Code; 11] = [
             Code::Ok,
             Code::Cancelled,
             Code::Unknown,
             Code::InvalidArgument,
+            Code::DeadlineExceeded,
             Code::NotFound,
             Code::PermissionDenied,
             Code::ResourceExhausted,
@@ -64,6 +67,12 @@ impl Status {
     /// Nobody reads it: the client is gone.
     pub fn gone() -> Self {
         Self::new(Code::Cancelled, "client-gone", "the client went away")
+    }
+
+    /// The client neither sends nor reads.
+    pub fn slow(deadline: Duration) -> Self {
+        let message = format!("the client did nothing for {} s; the call is given up", deadline.as_secs());
+        Self::new(Code::DeadlineExceeded, "slow-client", message)
     }
 
     /// What a failed system call means to the client.

@@ -2,15 +2,17 @@
 
 use crate::agent::Agent;
 use crate::r#gen::agent::{
-    self as wire, ExecExit, ExecRequest, ExecResponse, ExecStart, ExecStarted, exec_request, exec_response, exec_start,
+    self as wire, ExecExit, ExecRequest, ExecResponse, ExecStart, ExecStarted, ResourceUsage, SignalRequest,
+    SignalResponse, exec_request, exec_response, exec_start,
 };
 use crate::process::launch::{self, Program, Request};
 use crate::process::output::Field;
 use crate::process::pty::Size;
-use crate::process::pump::{self, Control, Dialect};
+use crate::process::pump::{self, Control, Dialect, Outcome};
 use crate::rpc::receiver::{self, Receiver};
 use crate::rpc::sender::Sender;
-use crate::rpc::status::Status;
+use crate::rpc::status::{Code, Status};
+use crate::service::check_root;
 use bytes::Bytes;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,20 +24,47 @@ const DIALECT: Dialect =
     Dialect { decode, stdout: Field { tag: 2, nested: false }, stderr: Field { tag: 3, nested: false } };
 
 pub async fn answer(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut Sender) -> Result<(), Status> {
-    let first: Option<ExecRequest> = requests.next_message().await?;
+    let first: Option<ExecRequest> = requests.first().await?;
     let Some(exec_request::Request::Start(start)) = first.and_then(|first| first.request) else {
         return Err(Status::invalid("no-start", "the first message is not a start; send ExecStart first"));
     };
+    let (detach, timeout) = (start.detach, milliseconds(start.timeout_ms));
     let running = launch::start(agent, request(start)?).await?;
     let started = ExecStarted { pid: running.pid.unsigned_abs() };
-    responses.message(&ExecResponse { response: Some(exec_response::Response::Started(started)) }).await?;
-    let ended = pump::run(running, requests, responses, &DIALECT).await?;
-    let exit = ExecExit { code: ended.code, signal: ended.signal, ..ExecExit::default() };
+    let started = ExecResponse { response: Some(exec_response::Response::Started(started)) };
+    if detach {
+        running.detach(timeout);
+        return Ok(responses.message(&started).await?);
+    }
+    responses.message(&started).await?;
+    let Outcome { ended, timed_out } = pump::run(running, requests, responses, &DIALECT, timeout).await?;
+    let usage = ResourceUsage {
+        user_micros: ended.usage.user_micros,
+        system_micros: ended.usage.system_micros,
+        peak_memory_bytes: ended.usage.peak_bytes,
+    };
+    let exit = ExecExit { code: ended.code, signal: ended.signal, timed_out, usage: Some(usage) };
     responses.message(&ExecResponse { response: Some(exec_response::Response::Exit(exit)) }).await?;
     Ok(())
 }
 
+pub async fn signal(agent: &Agent, requests: &mut Receiver, responses: &mut Sender) -> Result<(), Status> {
+    let SignalRequest { pid, number } = requests.only().await?;
+    let tree = i32::try_from(pid).ok().and_then(|pid| agent.running(pid));
+    let tree = tree.ok_or_else(|| {
+        let message = format!("no such program: {pid}; it has ended, or was not started by Exec");
+        Status::new(Code::NotFound, "no-such-process", message)
+    })?;
+    tree.signal(checked(number)?);
+    Ok(responses.message(&SignalResponse {}).await?)
+}
+
 fn request(start: ExecStart) -> Result<Request, Status> {
+    check_root(start.root)?;
+    if start.detach && (start.stdin || start.terminal.is_some()) {
+        let message = "a detached program can have neither standard input nor a terminal; leave them out";
+        return Err(Status::invalid("bad-argument", message));
+    }
     let program = match start.program {
         Some(exec_start::Program::Argv(argv)) => Program::Argv(argv.values),
         Some(exec_start::Program::Script(script)) => Program::Script { content: script.content, args: script.args },
@@ -52,12 +81,21 @@ fn request(start: ExecStart) -> Result<Request, Status> {
         user: start.user,
         stdin: start.stdin,
         terminal: start.terminal.map(|terminal| (size(terminal.size.unwrap_or_default()), terminal.term)),
-        output: true,
-        grace: match start.grace_ms {
-            0 => DEFAULT_GRACE,
-            milliseconds => Duration::from_millis(milliseconds.into()),
-        },
+        output: !start.detach,
+        grace: milliseconds(start.grace_ms.into()).unwrap_or(DEFAULT_GRACE),
     })
+}
+
+/// 0 stands for none.
+fn milliseconds(number: u64) -> Option<Duration> {
+    (number > 0).then(|| Duration::from_millis(number))
+}
+
+fn checked(signal: i32) -> Result<i32, Status> {
+    if (1..=LAST_SIGNAL).contains(&signal) {
+        return Ok(signal);
+    }
+    Err(Status::invalid("bad-signal", format!("not a signal: {signal}; use 1 to {LAST_SIGNAL}")))
 }
 
 fn size(size: wire::TerminalSize) -> Size {
@@ -70,12 +108,7 @@ fn decode(message: Bytes) -> Result<Control, Status> {
         Some(exec_request::Request::Stdin(data)) => Ok(Control::Stdin(data)),
         Some(exec_request::Request::StdinEnd(_)) => Ok(Control::StdinEnd),
         Some(exec_request::Request::Resize(new)) => Ok(Control::Resize(size(new))),
-        Some(exec_request::Request::Signal(signal)) if (1..=LAST_SIGNAL).contains(&signal.number) => {
-            Ok(Control::Signal(signal.number))
-        }
-        Some(exec_request::Request::Signal(signal)) => {
-            Err(Status::invalid("bad-signal", format!("not a signal: {}; use 1 to {LAST_SIGNAL}", signal.number)))
-        }
+        Some(exec_request::Request::Signal(signal)) => checked(signal.number).map(Control::Signal),
         Some(exec_request::Request::Start(_)) => {
             Err(Status::invalid("second-start", "a program runs already; start another one in a call of its own"))
         }

@@ -4,7 +4,8 @@ use crate::agent::{Agent, Ending};
 use crate::nonblocking::NonBlocking;
 use crate::process::launch::Hold;
 use crate::process::reap::Ended;
-use crate::process::spawn::{self, Candidate, Spec};
+use crate::process::spawn::{self, Candidate, Containment, Spec};
+use crate::process::tree::{Bond, Tree};
 use crate::rpc::receiver::Receiver;
 use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
@@ -15,10 +16,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 const READ: usize = 64 << 10;
 /// A worker says one line; more is a broken one, and not kept.
 const LONGEST_LINE: usize = 8 << 10;
+/// A client that neither sends nor takes a byte for so long holds a worker for nothing.
+const STALL: Duration = Duration::from_secs(120);
 /// A worker that lost its client has this long to remove what it made.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -40,22 +44,23 @@ pub async fn answer(
     let ended = (&mut worker.end).await;
     worker.hold.let_go();
     match ended {
-        Ok(Ended { code: 0, signal: 0 }) => Ok(()),
+        Ok(Ended { code: 0, signal: 0, .. }) => Ok(()),
         Ok(Ended { signal: 0, .. }) => Err(worker::parse_refusal(&String::from_utf8_lossy(&sentence))),
         _ => Err(Status::new(Code::Internal, "worker-failed", "the file worker was killed; see the guest's console")),
     }
 }
 
-struct Worker {
-    input: Option<NonBlocking>,
-    output: NonBlocking,
-    errors: NonBlocking,
-    end: oneshot::Receiver<Ended>,
-    hold: Hold,
+/// A running file worker and our ends of its pipes.
+pub struct Worker {
+    pub input: Option<NonBlocking>,
+    pub output: NonBlocking,
+    pub errors: NonBlocking,
+    pub end: oneshot::Receiver<Ended>,
+    pub hold: Hold,
 }
 
 impl Worker {
-    fn start(agent: &Rc<Agent>, method: &str, root: &str) -> io::Result<Self> {
+    pub fn start(agent: &Rc<Agent>, method: &str, root: &str) -> io::Result<Self> {
         let argv = ["vm-agent", "worker", method, root].map(CString::new).into_iter().collect::<Result<_, _>>()?;
         let (stdin, input) = spawn::pipe()?;
         let (output, stdout) = spawn::pipe()?;
@@ -71,12 +76,12 @@ impl Worker {
             account: None,
             stdio: [stdin, stdout, stderr],
             terminal: false,
-            cgroup: None,
+            containment: Containment::None,
         };
         // A start that fails shows as a worker that ended at once, so nobody has to wait for the report.
-        let (pid, _report) = spawn::fork(spec)?;
+        let pid = spawn::fork(spec)?.pid;
         let end = agent.reaper.end_of(pid);
-        let ending: Ending = agent.began(pid, None, GRACE, None);
+        let ending: Ending = agent.began(Tree { pid, bond: Bond::Alone }, GRACE, None);
         Ok(Self { input: Some(input), output, errors, end, hold: Hold::new(agent, ending) })
     }
 }
@@ -90,7 +95,7 @@ async fn relay(worker: &Worker, responses: &mut Sender, sentence: &mut BytesMut)
             () = responses.gone() => return Err(Status::gone()),
             read = worker.output.read(&mut answers, READ), if answering => {
                 answering = read.is_ok_and(|count| count > 0);
-                responses.bytes(answers.split().freeze()).await?;
+                within(STALL, responses.bytes(answers.split().freeze())).await??;
             }
             read = worker.errors.read(&mut said, READ), if saying => {
                 saying = read.is_ok_and(|count| count > 0);
@@ -103,6 +108,10 @@ async fn relay(worker: &Worker, responses: &mut Sender, sentence: &mut BytesMut)
     Ok(())
 }
 
+async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Result<T, Status> {
+    timeout(deadline, work).await.map_err(|_| Status::slow(deadline))
+}
+
 /// The client's bytes on their way to the worker.
 struct Feeding {
     input: Option<NonBlocking>,
@@ -110,10 +119,10 @@ struct Feeding {
 }
 
 impl Feeding {
-    /// Returns only when the client is gone.
+    /// Returns only when the client is gone or as good as that.
     async fn run(&mut self, requests: &mut Receiver) -> Status {
         while self.open {
-            match requests.next_bytes().await {
+            match within(STALL, requests.next_bytes()).await.flatten() {
                 Ok(Some(data)) => {
                     self.pass_on(&data).await;
                     // Only now, so that a slow disk stops the client and not the agent's memory.

@@ -14,6 +14,8 @@ const PROTOCOL: u32 = 1;
 pub async fn answer(agent: &Agent, requests: &mut Receiver, responses: &mut Sender) -> Result<(), Status> {
     let InfoRequest {} = requests.only().await?;
     let [kernel, hostname] = ["osrelease", "hostname"].map(|name| read(&format!("/proc/sys/kernel/{name}")));
+    let disk = agent.root().ok().and_then(system::disk_bytes);
+    let (root_disk_bytes, root_disk_free_bytes) = disk.unwrap_or_default();
     let info = InfoResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: PROTOCOL,
@@ -31,7 +33,8 @@ pub async fn answer(agent: &Agent, requests: &mut Receiver, responses: &mut Send
             .flat_map(|boot| boot.marks.borrow().clone())
             .map(|(name, uptime_ms)| BootMark { name: name.to_owned(), uptime_ms })
             .collect(),
-        ..InfoResponse::default()
+        root_disk_bytes,
+        root_disk_free_bytes,
     };
     Ok(responses.message(&info).await?)
 }

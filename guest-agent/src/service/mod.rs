@@ -1,13 +1,16 @@
 //! The methods, one file a job.
 
+pub mod addresses;
 pub mod exec;
 pub mod files;
+pub mod forward;
 pub mod info;
 pub mod resume;
 pub mod shutdown;
 pub mod tart;
 
 use crate::agent::Agent;
+use crate::r#gen::agent::Root;
 use crate::rpc::receiver::Receiver;
 use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
@@ -28,11 +31,14 @@ async fn dispatch(
     match path {
         "/vmrunner.agent.v1.AgentService/Info" => info::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Exec" => exec::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Signal" => exec::signal(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GetFile" => files::answer(agent, "get-file", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/PutFile" => files::answer(agent, "put-file", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GetTree" => files::answer(agent, "get-tree", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/PutTree" => files::answer(agent, "put-tree", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Resume" => resume::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/ResolveIP" => addresses::answer(requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Forward" => forward::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Shutdown" => shutdown::answer(agent, requests, responses).await,
         "/Agent/Exec" => tart::exec(agent, requests, responses).await,
         "/Agent/ResolveIP" => tart::resolve_ip(requests, responses).await,
@@ -40,5 +46,13 @@ async fn dispatch(
             let message = format!("unknown method: {path}; the agent may be older than the client");
             Err(Status::new(Code::Unimplemented, "unknown-method", message))
         }
+    }
+}
+
+/// Until images come there is but one root; what is no root at all is refused all the same.
+pub fn check_root(number: i32) -> Result<(), Status> {
+    match Root::try_from(number) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Status::invalid("bad-root", format!("not a root: {number}; use 1 (image) or 2 (base)"))),
     }
 }

@@ -12,6 +12,7 @@ use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
 use crate::system;
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const DIALECT: Dialect =
     Dialect { decode, stdout: Field { tag: 2, nested: true }, stderr: Field { tag: 3, nested: true } };
 
 pub async fn exec(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut Sender) -> Result<(), Status> {
-    let first: Option<ExecRequest> = requests.next_message().await?;
+    let first: Option<ExecRequest> = requests.first().await?;
     let Some(exec_request::Type::Command(command)) = first.and_then(|first| first.r#type) else {
         return Err(unknown("the first message is not a command"));
     };
@@ -34,10 +35,10 @@ pub async fn exec(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut Se
     // This wire knows one code for everything that fails before the start.
     let running = launch::start(agent, request(command)).await.map_err(|status| unknown(&status.message))?;
     let code = if detach {
-        running.hold.let_go();
+        running.detach(None);
         0
     } else {
-        let ended = pump::run(running, requests, responses, &DIALECT).await?;
+        let ended = pump::run(running, requests, responses, &DIALECT, None).await?.ended;
         if ended.signal == 0 { ended.code } else { SIGNALLED }
     };
     let exit = exec_response::Type::Exit(exec_response::Exit { code });
@@ -46,7 +47,10 @@ pub async fn exec(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut Se
 
 pub async fn resolve_ip(requests: &mut Receiver, responses: &mut Sender) -> Result<(), Status> {
     let ResolveIpRequest {} = requests.only().await?;
-    let ip = system::global_ipv4().ok_or_else(|| unknown("no interface has a global IPv4 address"))?;
+    let ip = system::global_addresses()
+        .into_iter()
+        .find(IpAddr::is_ipv4)
+        .ok_or_else(|| unknown("no interface has a global IPv4 address"))?;
     Ok(responses.message(&ResolveIpResponse { ip: ip.to_string() }).await?)
 }
 

@@ -80,14 +80,14 @@ fn is_a_directory(path: &str) -> Status {
 }
 
 /// A file beside its final place, removed unless it was renamed.
-struct Temporary {
-    file: File,
+pub struct Temporary {
+    pub file: File,
     path: PathBuf,
     renamed: bool,
 }
 
 impl Temporary {
-    fn create(folder: &Path) -> io::Result<Self> {
+    pub fn create(folder: &Path) -> io::Result<Self> {
         let path = folder.join(format!(".vm-agent-{}", std::process::id()));
         let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = create().or_else(|error| match error.kind() {
@@ -98,7 +98,7 @@ impl Temporary {
         Ok(Self { file, path, renamed: false })
     }
 
-    fn rename(mut self, target: &Path) -> io::Result<()> {
+    pub fn rename(mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.renamed = true;
         Ok(())

@@ -8,7 +8,9 @@ use http::HeaderMap;
 use prost::Message;
 use std::future::poll_fn;
 use std::path::Path;
-use vm_agent::r#gen::agent::{ExecExit, ExecRequest, ExecResponse, ExecStart, exec_request, exec_response};
+use vm_agent::r#gen::agent::{
+    ExecExit, ExecRequest, ExecResponse, ExecStart, ResourceUsage, exec_request, exec_response,
+};
 use vm_agent::rpc::frame::{self, Decoder};
 
 /// One connection. It is lost when this is dropped.
@@ -95,6 +97,8 @@ pub struct Outcome {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub exit: Option<(i32, i32)>,
+    pub timed_out: bool,
+    pub usage: Option<ResourceUsage>,
     pub end: Option<End>,
 }
 
@@ -204,8 +208,9 @@ impl Call {
             match message.response {
                 Some(exec_response::Response::Stdout(data)) => outcome.stdout.extend_from_slice(&data),
                 Some(exec_response::Response::Stderr(data)) => outcome.stderr.extend_from_slice(&data),
-                Some(exec_response::Response::Exit(ExecExit { code, signal, .. })) => {
-                    outcome.exit = Some((code, signal))
+                Some(exec_response::Response::Exit(ExecExit { code, signal, timed_out, usage })) => {
+                    outcome.exit = Some((code, signal));
+                    (outcome.timed_out, outcome.usage) = (timed_out, usage);
                 }
                 Some(exec_response::Response::Started(_)) | None => {}
             }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+pub mod smolvm;
 mod upload;
 
 pub use client::{Call, Client, End, Outcome};
@@ -17,9 +18,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a test on its own runtime under a deadline.
 pub fn run<F: Future<Output = ()>>(test: F) {
+    run_within(DEADLINE, test);
+}
+
+pub fn run_within<F: Future<Output = ()>>(deadline: Duration, test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new()
-        .block_on(&runtime, async { tokio::time::timeout(DEADLINE, test).await.expect("the test hangs") });
+        .block_on(&runtime, async { tokio::time::timeout(deadline, test).await.expect("the test hangs") });
 }
 
 /// Looks again until it is true.
@@ -62,13 +67,29 @@ pub struct Agent {
 
 impl Agent {
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// As an ordinary user, who can write no cgroup. Only root can ask for that.
+    pub fn start_as(uid: Option<u32>) -> Self {
+        use std::os::unix::process::CommandExt;
+        Self::start_with(|command| {
+            if let Some(uid) = uid {
+                let folder = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "TMPDIR"));
+                std::os::unix::fs::chown(folder.unwrap(), Some(uid), Some(uid)).unwrap();
+                command.uid(uid).gid(uid);
+            }
+        })
+    }
+
+    /// Listens for both protocols.
+    pub fn start_with(change: impl FnOnce(&mut Command)) -> Self {
         let folder = Folder::new();
-        let address = format!("unix:{}", folder.path("agent.sock"));
-        let process = Command::new(env!("CARGO_BIN_EXE_vm-agent"))
-            .args(["serve", "--listen", &address])
-            .env("TMPDIR", &folder.0)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vm-agent"));
+        command.args(["serve", "--listen", &format!("unix:{}", folder.path("agent.sock"))]);
+        command.args(["--listen-smolvm", &format!("unix:{}", folder.path("smolvm.sock"))]);
+        change(command.env("TMPDIR", &folder.0));
+        let process = command.spawn().unwrap();
         Self { process, folder }
     }
 
@@ -80,6 +101,11 @@ impl Agent {
         let socket = self.socket();
         until("the agent listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
         Client::connect(&socket).await
+    }
+
+    /// A connection for one SmolVM request.
+    pub async fn smolvm(&self) -> smolvm::Peer {
+        smolvm::Peer::connect(&self.folder.0.join("smolvm.sock")).await
     }
 
     pub fn terminate(&self) {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file vmrunner/agent/v1/forward.proto.
  */
 export const file_vmrunner_agent_v1_forward: GenFile = /*@__PURE__*/
-  fileDesc("Ch92bXJ1bm5lci9hZ2VudC92MS9mb3J3YXJkLnByb3RvEhF2bXJ1bm5lci5hZ2VudC52MSJdCg5Gb3J3YXJkUmVxdWVzdBIwCgVzdGFydBgBIAEoCzIfLnZtcnVubmVyLmFnZW50LnYxLkZvcndhcmRTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdyZXF1ZXN0InQKDEZvcndhcmRTdGFydBIrCgN0Y3AYASABKAsyHC52bXJ1bm5lci5hZ2VudC52MS5UY3BUYXJnZXRIABItCgR1bml4GAIgASgLMh0udm1ydW5uZXIuYWdlbnQudjEuVW5peFRhcmdldEgAQggKBnRhcmdldCInCglUY3BUYXJnZXQSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIkEKClVuaXhUYXJnZXQSJQoEcm9vdBgBIAEoDjIXLnZtcnVubmVyLmFnZW50LnYxLlJvb3QSDAoEcGF0aBgCIAEoCSJnCg9Gb3J3YXJkUmVzcG9uc2USOAoJY29ubmVjdGVkGAEgASgLMiMudm1ydW5uZXIuYWdlbnQudjEuRm9yd2FyZENvbm5lY3RlZEgAEg4KBGRhdGEYAiABKAxIAEIKCghyZXNwb25zZSISChBGb3J3YXJkQ29ubmVjdGVkYgZwcm90bzM", [file_vmrunner_agent_v1_root]);
+  fileDesc("Ch92bXJ1bm5lci9hZ2VudC92MS9mb3J3YXJkLnByb3RvEhF2bXJ1bm5lci5hZ2VudC52MSJdCg5Gb3J3YXJkUmVxdWVzdBIwCgVzdGFydBgBIAEoCzIfLnZtcnVubmVyLmFnZW50LnYxLkZvcndhcmRTdGFydEgAEg4KBGRhdGEYAiABKAxIAEIJCgdyZXF1ZXN0InQKDEZvcndhcmRTdGFydBIrCgN0Y3AYASABKAsyHC52bXJ1bm5lci5hZ2VudC52MS5UY3BUYXJnZXRIABItCgR1bml4GAIgASgLMh0udm1ydW5uZXIuYWdlbnQudjEuVW5peFRhcmdldEgAQggKBnRhcmdldCInCglUY3BUYXJnZXQSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNIkEKClVuaXhUYXJnZXQSJQoEcm9vdBgBIAEoDjIXLnZtcnVubmVyLmFnZW50LnYxLlJvb3QSDAoEcGF0aBgCIAEoCSKVAQoPRm9yd2FyZFJlc3BvbnNlEjgKCWNvbm5lY3RlZBgBIAEoCzIjLnZtcnVubmVyLmFnZW50LnYxLkZvcndhcmRDb25uZWN0ZWRIABIOCgRkYXRhGAIgASgMSAASLAoDZW5kGAMgASgLMh0udm1ydW5uZXIuYWdlbnQudjEuRm9yd2FyZEVuZEgAQgoKCHJlc3BvbnNlIhIKEEZvcndhcmRDb25uZWN0ZWQiDAoKRm9yd2FyZEVuZGIGcHJvdG8z", [file_vmrunner_agent_v1_root]);
 
 /**
  * @generated from message vmrunner.agent.v1.ForwardRequest
@@ -143,12 +143,20 @@ export type ForwardResponse = Message<"vmrunner.agent.v1.ForwardResponse"> & {
     case: "connected";
   } | {
     /**
-     * Bytes from the socket. The end of the call is their end.
+     * Bytes from the socket.
      *
      * @generated from field: bytes data = 2;
      */
     value: Uint8Array;
     case: "data";
+  } | {
+    /**
+     * The socket sends no more, but may still take: the call ends when the client has half-closed too.
+     *
+     * @generated from field: vmrunner.agent.v1.ForwardEnd end = 3;
+     */
+    value: ForwardEnd;
+    case: "end";
   } | { case: undefined; value?: undefined };
 };
 
@@ -171,4 +179,17 @@ export type ForwardConnected = Message<"vmrunner.agent.v1.ForwardConnected"> & {
  */
 export const ForwardConnectedSchema: GenMessage<ForwardConnected> = /*@__PURE__*/
   messageDesc(file_vmrunner_agent_v1_forward, 5);
+
+/**
+ * @generated from message vmrunner.agent.v1.ForwardEnd
+ */
+export type ForwardEnd = Message<"vmrunner.agent.v1.ForwardEnd"> & {
+};
+
+/**
+ * Describes the message vmrunner.agent.v1.ForwardEnd.
+ * Use `create(ForwardEndSchema)` to create a new message.
+ */
+export const ForwardEndSchema: GenMessage<ForwardEnd> = /*@__PURE__*/
+  messageDesc(file_vmrunner_agent_v1_forward, 6);
 
