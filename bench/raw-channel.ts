@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import type { GuestAgent } from '../src/guest/agent.js';
 import { QmpClient } from '../src/providers/qemu/qmp.js';
 import type { VmPaths } from '../src/store/paths.js';
+import { shell } from '../test/support/guest.js';
 
 const PORT_NAME = 'bench.raw';
 const CHUNK = Buffer.alloc(256 * 2 ** 10);
@@ -87,21 +88,4 @@ async function connected(path: string): Promise<Socket> {
   const socket = connect(path);
   await once(socket, 'connect');
   return socket;
-}
-
-/** Runs a shell script in the guest; anything but exit code 0 is an error. */
-export async function shell(
-  agent: GuestAgent,
-  script: string,
-  signal: AbortSignal,
-  onOutput: (text: string) => void = () => undefined,
-): Promise<void> {
-  let errors = '';
-  const { code } = await agent.exec({
-    program: { kind: 'argv', argv: ['sh', '-c', script] },
-    onStdout: (bytes) => onOutput(Buffer.from(bytes).toString()),
-    onStderr: (bytes) => void (errors += Buffer.from(bytes).toString()),
-    signal,
-  });
-  if (code !== 0) throw new Error(`exit code ${code} of: ${script}\n${errors}`);
 }

@@ -6,9 +6,10 @@ import path from 'node:path';
 
 import { inject, it } from 'vitest';
 
+import { shell } from '../test/support/guest.js';
 import { runToEnd, sshGuest } from '../test/support/ssh-guest.js';
 import { temporaryDirectory } from '../test/support/temporary-directory.js';
-import { rawChannel, shell } from './raw-channel.js';
+import { rawChannel } from './raw-channel.js';
 import { median } from './statistics.js';
 import { ratio, table } from './table.js';
 

@@ -6,13 +6,8 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 
 import { delay } from '../../src/core/deadline.js';
-import { Timeline } from '../../src/core/log.js';
-import { GuestAgent } from '../../src/guest/agent.js';
 import { QmpClient } from '../../src/providers/qemu/qmp.js';
-import type { VmPaths } from '../../src/store/paths.js';
-import { cleanup } from '../../src/stages/cleanup.js';
-import { prepare } from '../../src/stages/prepare.js';
-import { keptLog } from './fake-host.js';
+import { bootGuest, keepRunning, type Guest } from './guest.js';
 import { hostWithPackages } from './packages-image.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
@@ -20,9 +15,7 @@ const NAME = 'ssh';
 const START_TIMEOUT_MS = 120_000;
 
 /** The same guest reached in two ways: by its agent, and by an OpenSSH server that the agent started. */
-export interface SshGuest {
-  readonly agent: GuestAgent;
-  readonly paths: VmPaths;
+export interface SshGuest extends Guest {
   readonly ssh: Ssh;
 }
 
@@ -79,53 +72,17 @@ export class Ssh {
 export async function sshGuest(sharedHome: string, memoryMiB: number): Promise<SshGuest> {
   const directory = await temporaryDirectory();
   const host = await hostWithPackages(sharedHome, ['openssh-server']);
-  const log = keptLog();
-  onTestFinished(async () => {
-    await cleanup(host, NAME, { keepLogs: false, log });
-  });
-  const vm = { image: 'default', cpus: undefined, memoryMiB, network: 'open' } as const;
-  const request = {
-    vm,
-    name: NAME,
-    owner: host.processes.self,
-    expiresAt: Date.now() + 3_600_000,
-    bootTimeoutMs: START_TIMEOUT_MS,
-    frontEnd: 'bench',
-    job: undefined,
-  };
-  const signal = AbortSignal.timeout(10 * 60_000);
-  const record = await prepare(host, request, { log, timeline: new Timeline(), signal });
-  const agent = await GuestAgent.connect(record.endpoint, { processes: host.processes, signal });
-  onTestFinished(() => agent.close());
-  const paths = host.store.vms.paths(NAME);
+  const { agent, paths } = await bootGuest(host, NAME, { memoryMiB, network: 'open' });
+  const signal = AbortSignal.timeout(START_TIMEOUT_MS);
 
   const port = await freePort();
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path.join(directory, 'key')]);
   await agent.putFile(path.join(directory, 'key.pub'), '/root/.ssh/authorized_keys', { signal });
-  startServer(agent);
+  const server = 'ssh-keygen -q -A && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -o MaxStartups=100';
+  keepRunning(agent, ['sh', '-c', server]);
   await forward(paths.qmp, port);
-  const ssh = new Ssh(directory, port);
-  await greeted(port, AbortSignal.timeout(START_TIMEOUT_MS));
-  return { agent, paths, ssh };
-}
-
-/** The server lives until the test is over. */
-function startServer(agent: GuestAgent): void {
-  const over = new AbortController();
-  const content = Buffer.from(
-    `ssh-keygen -q -A && mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e -o MaxStartups=100\n`,
-  );
-  const quiet = { onStdout: () => undefined, onStderr: () => undefined };
-  const server = agent.exec({ program: { kind: 'script', content, args: [] }, ...quiet, signal: over.signal });
-  const stopped = server.then(
-    ({ code }) => Promise.reject(new Error(`sshd ended with exit code ${code}`)),
-    (error: unknown) => (over.signal.aborted ? undefined : Promise.reject(error as Error)),
-  );
-  stopped.catch(() => undefined);
-  onTestFinished(async () => {
-    over.abort(new Error('the test is over'));
-    await stopped;
-  });
+  await greeted(port, signal);
+  return { agent, paths, ssh: new Ssh(directory, port) };
 }
 
 /** Lets QEMU pass a port of this host's loopback on to the guest's sshd. It ends with the VM. */
