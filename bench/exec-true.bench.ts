@@ -4,7 +4,6 @@ import path from 'node:path';
 import { inject, it } from 'vitest';
 
 import type { GuestAgent } from '../src/guest/agent.js';
-import { AGENTS } from '../test/support/fake-host.js';
 import { localAgent } from '../test/support/agent.js';
 import { runToEnd, sshGuest } from '../test/support/ssh-guest.js';
 import { temporaryDirectory } from '../test/support/temporary-directory.js';
@@ -62,7 +61,7 @@ async function floorTimes(agent: GuestAgent, rounds: number): Promise<number[]> 
 }
 
 it(`exec true, ${ROUNDS} times`, { timeout: 1_800_000 }, async () => {
-  const local = await localAgent(path.join(AGENTS, 'amd64/vm-agent'));
+  const local = await localAgent();
   const { agent, ssh } = await sshGuest(inject('sharedHome'), 1024);
   await putFloor(agent);
   await ssh.openMaster();

@@ -14,6 +14,7 @@ const BLAME_OF = {
   'guest-request-refused': 'user',
   'guest-file-missing': 'user',
   'guest-is-directory': 'user',
+  'guest-disk-full': 'user',
   'no-such-vm': 'user',
   'timed-out': 'user',
   // This host cannot do it, or something on it broke.

@@ -29,29 +29,44 @@ function grpcMethod<I extends DescMessage, O extends DescMessage>(
   };
 }
 
+export interface CallOptions {
+  /** How long the whole call may take. */
+  readonly timeoutMs?: number | undefined;
+  /** Cancels the call; it then fails with a status of its own, not with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A call with one request and one answer. */
-export function callUnary<I extends DescMessage, O extends DescMessage>(
+export async function callUnary<I extends DescMessage, O extends DescMessage>(
   client: Client,
   method: DescMethod & { readonly input: I; readonly output: O },
   request: MessageInitShape<I>,
-  timeoutMs: number,
+  { timeoutMs, signal }: CallOptions & { readonly timeoutMs: number },
 ): Promise<MessageShape<O>> {
   const { path, serialize, deserialize } = grpcMethod(method);
-  return new Promise((resolve, reject) => {
-    const message = create(method.input, request);
-    client.makeUnaryRequest(
-      path,
-      serialize,
-      deserialize,
-      message,
-      { deadline: Date.now() + timeoutMs },
-      (error, answer) => {
-        if (error !== null) reject(error);
-        else if (answer === undefined) reject(new Error('the agent ended the call without an answer'));
-        else resolve(answer);
-      },
-    );
-  });
+  const message = create(method.input, request);
+  let cancel: (() => void) | undefined;
+  try {
+    return await new Promise((resolve, reject) => {
+      const call = client.makeUnaryRequest(
+        path,
+        serialize,
+        deserialize,
+        message,
+        { deadline: Date.now() + timeoutMs },
+        (error, answer) => {
+          if (error !== null) reject(error);
+          else if (answer === undefined) reject(new Error('the agent ended the call without an answer'));
+          else resolve(answer);
+        },
+      );
+      cancel = () => call.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+      if (signal?.aborted === true) cancel();
+    });
+  } finally {
+    if (cancel !== undefined) signal?.removeEventListener('abort', cancel);
+  }
 }
 
 /** A call with one request and a stream of answers. */
@@ -59,9 +74,11 @@ export function callDownload<I extends DescMessage, O extends DescMessage>(
   client: Client,
   method: DescMethod & { readonly input: I; readonly output: O },
   request: MessageInitShape<I>,
+  { timeoutMs }: Pick<CallOptions, 'timeoutMs'> = {},
 ): { readonly messages: AsyncIterable<MessageShape<O>>; readonly cancel: () => void } {
   const { path, serialize, deserialize } = grpcMethod(method);
-  const call = client.makeServerStreamRequest(path, serialize, deserialize, create(method.input, request));
+  const deadline = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
+  const call = client.makeServerStreamRequest(path, serialize, deserialize, create(method.input, request), deadline);
   return { messages: messagesOf(call), cancel: () => call.cancel() };
 }
 
@@ -111,4 +128,19 @@ export function callDuplex<I extends DescMessage, O extends DescMessage>(
 ): ClientDuplexStream<MessageShape<I>, MessageShape<O>> {
   const { path, serialize, deserialize } = grpcMethod(method);
   return client.makeBidiStreamRequest(path, serialize, deserialize);
+}
+
+const EVENTS_OF_ROOM = ['drain', 'status', 'error', 'end', 'close'] as const;
+
+/** There is room for more requests, or the call has ended and nobody will read them. */
+export function roomIn<I, O>(call: ClientDuplexStream<I, O>): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      for (const event of EVENTS_OF_ROOM) call.off(event, done);
+      resolve();
+    };
+    for (const event of EVENTS_OF_ROOM) call.on(event, done);
+    // It may have ended before anyone asked; grpc-js does not close the writing side then.
+    if (call.readableEnded || call.destroyed) done();
+  });
 }

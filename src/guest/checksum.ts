@@ -10,6 +10,11 @@ export class Checksum {
     this.#crc = crc32(bytes, this.#crc);
   }
 
+  /** Zeros that are not sent count, but are not in the sum. */
+  skip(bytes: number): void {
+    this.#size += bytes;
+  }
+
   get trailer(): { readonly size: bigint; readonly crc32: number } {
     return { size: BigInt(this.#size), crc32: this.#crc };
   }

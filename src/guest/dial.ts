@@ -1,14 +1,13 @@
 import { once } from 'node:events';
 
 import { Client, credentials, type ChannelOptions } from '@grpc/grpc-js';
-import pRetry from 'p-retry';
 
 import { abortReason } from '../core/deadline.js';
 import type { Endpoint } from '../core/endpoint.js';
-import { VmRunnerError } from '../core/errors.js';
+import { VmRunnerError, type ErrorCode } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
-import { tryLock, type Lock } from '../store/lock.js';
-import { ResetCredentials } from './reset.js';
+import { HandshakeCredentials } from './handshake.js';
+import { openRoute, type Route } from './route.js';
 
 export interface DialOptions {
   readonly processes: ProcessTable;
@@ -22,8 +21,6 @@ export interface Connection {
   readonly close: () => Promise<void>;
 }
 
-/** How long one attempt waits for the answer to the reset. A port whose guest is still booting keeps what was written. */
-const ANSWER_TIMEOUT_MS = 5000;
 const WINDOW_BYTES = 2 ** 20;
 
 const CHANNEL_OPTIONS: ChannelOptions = {
@@ -41,21 +38,31 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.use_local_subchannel_pool': 1,
 };
 
+/** What no further attempt can mend. */
+const FINAL: ReadonlySet<ErrorCode> = new Set(['agent-protocol', 'host-tool-missing', 'host-tool-failed']);
+
 /** Connects to the agent of a VM. Returns when HTTP/2 is up. */
 export async function dialAgent(endpoint: Endpoint, options: DialOptions): Promise<Connection> {
-  const port = await choosePort(endpoint, options);
+  const route = await openRoute(endpoint, options);
   let lastFailure: VmRunnerError | undefined;
+  const final = new AbortController();
+  const onFailure = (error: VmRunnerError): void => {
+    lastFailure = error;
+    if (FINAL.has(error.code)) final.abort(error);
+  };
   const channelCredentials =
-    endpoint.kind === 'serial'
-      ? new ResetCredentials(ANSWER_TIMEOUT_MS, (error) => (lastFailure = error))
-      : credentials.createInsecure();
-  const client = new Client(`unix:${port.path}`, channelCredentials, CHANNEL_OPTIONS);
+    route.handshake === undefined ? credentials.createInsecure() : new HandshakeCredentials(route.handshake, onFailure);
+  const client = new Client(`unix:${route.socket}`, channelCredentials, CHANNEL_OPTIONS);
   const close = async (): Promise<void> => {
     client.close();
-    await port.lock?.release();
+    await route.close();
   };
   try {
-    await ready(client, options.signal, () => lastFailure);
+    const won = await ready(client, AbortSignal.any([options.signal, final.signal]));
+    if (won === 'aborted') {
+      if (final.signal.aborted) throw abortReason(final.signal);
+      throw await explained(abortReason(options.signal), route, lastFailure);
+    }
   } catch (error) {
     await close();
     throw error;
@@ -63,31 +70,7 @@ export async function dialAgent(endpoint: Endpoint, options: DialOptions): Promi
   return { client, close };
 }
 
-/** Serial ports serve one client each: takes the first that nobody has, and waits while all are taken. */
-async function choosePort(endpoint: Endpoint, options: DialOptions): Promise<{ path: string; lock: Lock | undefined }> {
-  if (endpoint.kind === 'unix') return { path: endpoint.path, lock: undefined };
-  const { paths } = endpoint;
-  const takeOne = async (): Promise<{ path: string; lock: Lock }> => {
-    for (const path of paths) {
-      const lock = await tryLock(`${path}.lock`, options.processes);
-      if (lock !== undefined) return { path, lock };
-    }
-    throw new VmRunnerError('store-busy', `all ${paths.length} ports of the agent are taken`);
-  };
-  try {
-    return await pRetry(takeOne, {
-      retries: Infinity,
-      minTimeout: 20,
-      maxTimeout: 500,
-      signal: options.signal,
-      shouldRetry: ({ error }) => error instanceof VmRunnerError && error.code === 'store-busy',
-    });
-  } catch (error) {
-    throw options.signal.aborted ? abortReason(options.signal) : error;
-  }
-}
-
-async function ready(client: Client, signal: AbortSignal, lastFailure: () => VmRunnerError | undefined): Promise<void> {
+async function ready(client: Client, signal: AbortSignal): Promise<'connected' | 'aborted'> {
   const connected = new Promise<void>((resolve, reject) => {
     client.waitForReady(Infinity, (error) => (error === undefined ? resolve() : reject(error)));
   });
@@ -96,15 +79,33 @@ async function ready(client: Client, signal: AbortSignal, lastFailure: () => VmR
   const listening = new AbortController();
   const aborted = signal.aborted ? Promise.resolve() : once(signal, 'abort', { signal: listening.signal });
   try {
-    const won = await Promise.race([connected.then(() => 'connected'), aborted.then(() => 'aborted')]);
-    if (won === 'connected') return;
+    return await Promise.race([connected.then(() => 'connected' as const), aborted.then(() => 'aborted' as const)]);
   } finally {
     aborted.catch(() => undefined);
     listening.abort();
   }
-  const reason = abortReason(signal);
-  const failure = lastFailure();
-  if (failure?.code === 'agent-protocol') throw failure;
-  if (failure !== undefined && reason.cause === undefined) reason.cause = failure;
-  throw reason;
+}
+
+/** The reason why the dialling ended, with what stood in the way. */
+async function explained(
+  reason: VmRunnerError,
+  route: Route,
+  lastFailure: VmRunnerError | undefined,
+): Promise<VmRunnerError> {
+  // Who cancels does not ask why.
+  if (reason.code === 'cancelled') {
+    if (lastFailure !== undefined && reason.cause === undefined) reason.cause = lastFailure;
+    return reason;
+  }
+  const failure = lastFailure ?? (await route.diagnose());
+  if (failure === undefined) return reason;
+  const hints = [failure.hint === undefined ? undefined : failure.message, reason.hint];
+  const hint = hints.filter((text) => text !== undefined).join(' ');
+  const detail = reason.detail ?? failure.detail;
+  return new VmRunnerError(reason.code, reason.reason, {
+    ...(reason.subject === undefined ? {} : { subject: reason.subject }),
+    ...(detail === undefined ? {} : { detail }),
+    ...(hint === '' ? {} : { hint }),
+    cause: reason.cause ?? failure,
+  });
 }

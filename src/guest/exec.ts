@@ -1,32 +1,38 @@
 import { once } from 'node:events';
 
-import { create, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
-import type { Client, ClientDuplexStream } from '@grpc/grpc-js';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Client } from '@grpc/grpc-js';
 
 import { abortReason } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
-import type { ExitStatus, Program } from '../core/job.js';
-import { callDuplex, messagesOf } from './call.js';
+import type { ExitStatus } from '../core/job.js';
+import { callDuplex, messagesOf, roomIn } from './call.js';
 import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
-import { ExecRequestSchema, type ExecResponse } from './gen/vmrunner/agent/v1/exec_pb.js';
-import { Root } from './gen/vmrunner/agent/v1/root_pb.js';
+import type { ExecExit, ExecResponse, ExecStartSchema } from './gen/vmrunner/agent/v1/exec_pb.js';
+import { DEFAULT_GRACE_MS, programStart, send, type ExecCall, type StartOptions } from './program-start.js';
 import { guestError } from './status.js';
-
-type ExecRequest = MessageShape<typeof ExecRequestSchema>;
-type ExecCall = ClientDuplexStream<ExecRequest, ExecResponse>;
 
 export interface TerminalSize {
   readonly rows: number;
   readonly columns: number;
 }
 
-export interface ExecOptions {
-  readonly program: Program;
-  readonly env?: Readonly<Record<string, string>>;
-  /** Absolute path in the guest. Default: the user's home. */
-  readonly cwd?: string | undefined;
-  /** `name`, `uid`, `name:group` or `uid:gid`. Default: root. */
-  readonly user?: string | undefined;
+/** What the program and the children that it waited for have used. */
+export interface ResourceUsage {
+  readonly userMicros: number;
+  readonly systemMicros: number;
+  /** The largest resident memory of any one of these processes. */
+  readonly peakMemoryBytes: number;
+}
+
+export interface ProgramEnd extends ExitStatus {
+  /** Whether it was ended because its time was over; code and signal still say how. */
+  readonly timedOut: boolean;
+  /** `undefined` when the agent does not tell. */
+  readonly usage: ResourceUsage | undefined;
+}
+
+export interface ExecOptions extends StartOptions {
   /** What the program reads; ends with the iterable. Default: end of file. */
   readonly stdin?: AsyncIterable<Uint8Array> | undefined;
   /** Gives the program a terminal; its output then comes as standard output alone. */
@@ -40,23 +46,20 @@ export interface ExecOptions {
   readonly onStderr: (bytes: Uint8Array) => Promise<void> | void;
   /** Ends the process tree: SIGTERM, then SIGKILL. The call then throws the signal's reason. */
   readonly signal: AbortSignal;
-  /** Milliseconds between SIGTERM and SIGKILL. Default: 2000. */
-  readonly graceMs?: number;
 }
 
 const SIGTERM = 15;
 const SIGKILL = 9;
 /** How long the agent has to say that a killed program has ended, before the stream is given up. */
 const KILLED_TIMEOUT_MS = 2000;
-const DEFAULT_GRACE_MS = 2000;
 
 /** Runs a program in the guest to its end. */
-export async function exec(client: Client, options: ExecOptions): Promise<ExitStatus> {
+export async function exec(client: Client, options: ExecOptions): Promise<ProgramEnd> {
   if (options.signal.aborted) throw abortReason(options.signal);
   const call = callDuplex(client, AgentService.method.exec);
   const ended = new AbortController();
   const messages: AsyncIterable<ExecResponse> = messagesOf<ExecResponse>(call);
-  send(call, { case: 'start', value: startMessage(options) });
+  send(call, { case: 'start', value: foregroundStart(options) });
   options.terminal?.onResize((size) => {
     if (!ended.signal.aborted) send(call, { case: 'resize', value: size });
   });
@@ -77,31 +80,13 @@ export async function exec(client: Client, options: ExecOptions): Promise<ExitSt
   }
 }
 
-function startMessage(
-  options: ExecOptions,
-): Extract<MessageInitShape<typeof ExecRequestSchema>['request'], { case: 'start' }>['value'] {
-  const { program, terminal } = options;
-  return {
-    root: Root.IMAGE,
-    program:
-      program.kind === 'argv'
-        ? { case: 'argv', value: { values: [...program.argv] } }
-        : { case: 'script', value: { content: program.content, args: [...program.args] } },
-    env: { ...options.env },
-    cwd: options.cwd ?? '',
-    user: options.user ?? '',
-    stdin: options.stdin !== undefined,
-    graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
-    ...(terminal === undefined ? {} : { terminal: { size: terminal.size, term: terminal.term } }),
-  };
+function foregroundStart(options: ExecOptions): MessageInitShape<typeof ExecStartSchema> {
+  const { stdin, terminal } = options;
+  const start = { ...programStart(options), stdin: stdin !== undefined };
+  return terminal === undefined ? start : { ...start, terminal: { size: terminal.size, term: terminal.term } };
 }
 
-function send(call: ExecCall, request: MessageInitShape<typeof ExecRequestSchema>['request']): boolean {
-  if (!call.writable) return true;
-  return call.write(create(ExecRequestSchema, { request } as MessageInitShape<typeof ExecRequestSchema>));
-}
-
-async function readToExit(messages: AsyncIterable<ExecResponse>, options: ExecOptions): Promise<ExitStatus> {
+async function readToExit(messages: AsyncIterable<ExecResponse>, options: ExecOptions): Promise<ProgramEnd> {
   for await (const { response } of messages) {
     switch (response.case) {
       case 'stdout':
@@ -111,13 +96,28 @@ async function readToExit(messages: AsyncIterable<ExecResponse>, options: ExecOp
         await options.onStderr(response.value);
         break;
       case 'exit':
-        return { code: response.value.code, signal: response.value.signal };
+        return programEnd(response.value);
       case 'started':
       case undefined:
         break;
     }
   }
   throw new VmRunnerError('agent-protocol', 'agent ended the program without telling how it ended');
+}
+
+function programEnd({ code, signal, timedOut, usage }: ExecExit): ProgramEnd {
+  if (usage === undefined) return { code, signal, timedOut, usage };
+  const { userMicros, systemMicros, peakMemoryBytes } = usage;
+  return {
+    code,
+    signal,
+    timedOut,
+    usage: {
+      userMicros: Number(userMicros),
+      systemMicros: Number(systemMicros),
+      peakMemoryBytes: Number(peakMemoryBytes),
+    },
+  };
 }
 
 /** Hands standard input over as fast as the program takes it. The program may end, or close it, at any time. */
@@ -131,7 +131,7 @@ async function feed(call: ExecCall, stdin: AsyncIterable<Uint8Array> | undefined
     if (next.done === true) break;
     // An empty chunk means nothing on this wire, and everything on others.
     if (next.value.length === 0) continue;
-    if (!send(call, { case: 'stdin', value: next.value })) await Promise.race([once(call, 'drain'), over]);
+    if (!send(call, { case: 'stdin', value: next.value })) await Promise.race([roomIn(call), over]);
   }
   send(call, { case: 'stdinEnd', value: {} });
 }

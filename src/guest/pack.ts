@@ -1,37 +1,41 @@
-import { createReadStream } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { lstat, open, readdir, readlink, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 
-import { pack as createPack, type Header, type Pack } from 'tar-stream';
-
 import { fileError, VmRunnerError } from '../core/errors.js';
+import { regionsOf } from './sparse-file.js';
+import { renderSparseMap, type Region } from './sparse-map.js';
+import { END_OF_ARCHIVE, padding, renderHeader, type NewEntry } from './tar-writer.js';
 
-type EntryHeader = Partial<Header> & Pick<Header, 'name'>;
-
-/**
- * A host directory as a tar stream: directories, files, symbolic links, modes and times; names are relative to it. Sockets,
- * pipes and devices have no meaning in another machine and are left out. Owners are the guest's affair.
- *
- * @param onSkipped told of each name that is not UTF-8 and was left out. Default: such a name is an error.
- */
-export function packTree(directory: string, onSkipped: (name: string) => void = refuseName): AsyncIterable<Uint8Array> {
-  const pack = createPack();
-  addDirectory(pack, directory, '', onSkipped)
-    .then(() => pack.finalize())
-    .catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
-  return pack as AsyncIterable<Uint8Array>;
+export interface PackOptions {
+  /** Told of each name that is not UTF-8 and was left out. Default: such a name is an error. */
+  readonly onSkipped?: ((name: string) => void) | undefined;
+  /** Only what every tar reads: no fractions of seconds, no holes. Default: all that our agent reads. */
+  readonly plain?: boolean;
 }
 
-async function addDirectory(pack: Pack, root: string, name: string, onSkipped: (name: string) => void): Promise<void> {
-  const directory = path.join(root, name);
-  const entries = await onHost('list a directory', directory, () => readdir(directory, { encoding: 'buffer' }));
-  const names: string[] = [];
-  for (const entry of entries) {
-    const text = entry.toString('utf8');
-    if (Buffer.from(text).equals(entry)) names.push(text);
-    else onSkipped(path.join(directory, text));
-  }
-  for (const entry of names.sort()) await addEntry(pack, root, name === '' ? entry : `${name}/${entry}`, onSkipped);
+/** The tree that is being packed. */
+interface Packing {
+  readonly root: string;
+  readonly onSkipped: (name: string) => void;
+  readonly plain: boolean;
+  /** Files with several names that were sent, by device and number, and the name that they were sent under. */
+  readonly sent: Map<string, string>;
+}
+
+const READ_BYTES = 2 ** 18;
+/** `stat` counts disk space in these. */
+const STAT_BLOCK_BYTES = 512n;
+
+/**
+ * A host directory as a tar stream: directories, files (also sparse ones and such with several names), symbolic links, modes
+ * and times; names are relative to it. Sockets, pipes and devices have no meaning in another machine and are left out.
+ * Owners are the guest's affair.
+ */
+export async function* packTree(directory: string, options: PackOptions = {}): AsyncGenerator<Uint8Array> {
+  const { onSkipped = refuseName, plain = false } = options;
+  yield* packDirectory({ root: directory, onSkipped, plain, sent: new Map() }, '');
+  yield END_OF_ARCHIVE;
 }
 
 /** Whoever does not ask to be told gets no tree with holes. */
@@ -39,62 +43,92 @@ function refuseName(name: string): never {
   throw new VmRunnerError('invalid-input', 'name of a file is not UTF-8', { subject: name, hint: 'Rename it.' });
 }
 
-async function addEntry(pack: Pack, root: string, name: string, onSkipped: (name: string) => void): Promise<void> {
-  const source = path.join(root, name);
-  const stat = await onHost('read', source, () => lstat(source));
-  const header: EntryHeader = { name, mode: stat.mode & 0o7777, mtime: stat.mtime };
+async function* packDirectory(packing: Packing, name: string): AsyncGenerator<Uint8Array> {
+  const directory = path.join(packing.root, name);
+  const entries = await onHost('list a directory', directory, () => readdir(directory, { encoding: 'buffer' }));
+  const names: string[] = [];
+  for (const entry of entries) {
+    const text = entry.toString('utf8');
+    if (Buffer.from(text).equals(entry)) names.push(text);
+    else packing.onSkipped(path.join(directory, text));
+  }
+  for (const entry of names.sort()) yield* packEntry(packing, name === '' ? entry : `${name}/${entry}`);
+}
+
+async function* packEntry(packing: Packing, name: string): AsyncGenerator<Uint8Array> {
+  const { sent } = packing;
+  const source = path.join(packing.root, name);
+  const stat = await onHost('read', source, () => lstat(source, { bigint: true }));
+  const header = (rest: Pick<NewEntry, 'flag'> & Partial<NewEntry>): Buffer =>
+    renderHeader(
+      {
+        name,
+        mode: Number(stat.mode & 0o7777n),
+        size: 0,
+        mtimeNanos: stat.mtimeNs,
+        linkname: '',
+        sparseSize: undefined,
+        ...rest,
+      },
+      { pax: !packing.plain },
+    );
   if (stat.isDirectory()) {
-    await addEmpty(pack, { ...header, type: 'directory' });
-    await addDirectory(pack, root, name, onSkipped);
+    yield header({ flag: '5' });
+    yield* packDirectory(packing, name);
   } else if (stat.isSymbolicLink()) {
-    const linkname = await onHost('read a link', source, () => readlink(source));
-    await addEmpty(pack, { ...header, type: 'symlink', linkname });
+    yield header({ flag: '2', linkname: await onHost('read a link', source, () => readlink(source)) });
   } else if (stat.isFile()) {
-    await addFile(pack, { ...header, type: 'file', size: stat.size }, source, stat.size);
+    const identity = `${stat.dev}:${stat.ino}`;
+    const linkname = stat.nlink > 1n ? sent.get(identity) : undefined;
+    if (linkname !== undefined) {
+      yield header({ flag: '1', linkname });
+      return;
+    }
+    yield* packFile(source, stat, packing.plain, header);
+    if (stat.nlink > 1n) sent.set(identity, name);
   }
 }
 
-function addEmpty(pack: Pack, header: EntryHeader): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // With a body, an empty one: without it a file would wait for its bytes.
-    pack.entry(header, '', (error) => (error ? reject(error) : resolve()));
-  });
-}
-
-async function addFile(pack: Pack, header: EntryHeader, source: string, size: number): Promise<void> {
-  if (size === 0) {
-    await addEmpty(pack, header);
-    return;
-  }
-  await onHost('copy a file into the guest', source, async () => {
-    const ended = new Promise<void>((resolve, reject) => {
-      const entry = pack.entry(header, (error) => (error ? reject(error) : resolve()));
-      // Exactly the size that was announced: a file that grows meanwhile is cut, one that shrinks fails the entry.
-      writeAll(createReadStream(source, { end: size - 1, highWaterMark: 2 ** 18 }), entry).catch(reject);
-    });
-    await ended;
-  });
-}
-
-/** By hand, since tar-stream's streams are streamx's, which Node's pipeline does not end well. */
-async function writeAll(bytes: AsyncIterable<Uint8Array>, entry: ReturnType<Pack['entry']>): Promise<void> {
+async function* packFile(
+  source: string,
+  stat: BigIntStats,
+  plain: boolean,
+  header: (rest: Pick<NewEntry, 'flag' | 'size' | 'sparseSize'>) => Buffer,
+): AsyncGenerator<Uint8Array> {
+  const fileSize = Number(stat.size);
+  const file = await onHost('read a file', source, () => open(source));
   try {
-    for await (const chunk of bytes) {
-      if (entry.destroyed) return;
-      if (!entry.write(chunk)) {
-        await new Promise<void>((resolve) => {
-          const done = (): void => {
-            entry.off('drain', done).off('close', done);
-            resolve();
-          };
-          entry.once('drain', done).once('close', done);
+    const isSparse = !plain && stat.blocks * STAT_BLOCK_BYTES < stat.size;
+    const regions = isSparse
+      ? await onHost('read a file', source, () => regionsOf(file, fileSize))
+      : [{ offset: 0, length: fileSize }];
+    const map = isSparse ? renderSparseMap(regions) : Buffer.alloc(0);
+    const size = map.length + regions.reduce((sum, { length }) => sum + length, 0);
+    yield header({ flag: '0', size, sparseSize: isSparse ? fileSize : undefined });
+    if (map.length > 0) yield map;
+    yield* bytesOf(file, regions, source);
+    yield padding(size);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Exactly these parts: what was appended to the file meanwhile is left out, what is missing is an error. */
+async function* bytesOf(file: FileHandle, regions: readonly Region[], source: string): AsyncGenerator<Uint8Array> {
+  for (const { offset, length } of regions) {
+    for (let done = 0; done < length;) {
+      const most = Math.min(READ_BYTES, length - done);
+      const { bytesRead, buffer } = await onHost('read a file', source, () =>
+        file.read(Buffer.allocUnsafe(most), 0, most, offset + done),
+      );
+      if (bytesRead === 0) {
+        throw new VmRunnerError('invalid-input', 'file became shorter while it was copied into the guest', {
+          subject: source,
         });
       }
+      done += bytesRead;
+      yield buffer.subarray(0, bytesRead);
     }
-    entry.end(undefined);
-  } catch (error) {
-    entry.destroy();
-    throw error;
   }
 }
 

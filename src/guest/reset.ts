@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 
-import { CallCredentials, ChannelCredentials } from '@grpc/grpc-js';
-
 import { VmRunnerError } from '../core/errors.js';
 
 /** See proto/CHANNEL.md for this layout and why HTTP/2's own preface cannot do it. */
@@ -77,52 +75,4 @@ export function findAnswer(
     if (version !== undefined && bytes.subarray(end - NONCE_BYTES, end).equals(nonce)) return { version, end };
   }
   return undefined;
-}
-
-type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
-
-/**
- * Runs {@link resetPort} on grpc-js's own socket, between connect and HTTP/2: the place where TLS would be. The two
- * underscored methods are grpc-js's extension point without a promise of stability, which is why its version is pinned.
- */
-export class ResetCredentials extends ChannelCredentials {
-  readonly #answerTimeoutMs: number;
-  readonly #onFailure: (error: VmRunnerError) => void;
-
-  /** @param onFailure told of every failed attempt; grpc-js itself keeps only a text */
-  constructor(answerTimeoutMs: number, onFailure: (error: VmRunnerError) => void) {
-    super();
-    this.#answerTimeoutMs = answerTimeoutMs;
-    this.#onFailure = onFailure;
-  }
-
-  override _isSecure(): boolean {
-    return false;
-  }
-
-  override _equals(other: ChannelCredentials): boolean {
-    return this === other;
-  }
-
-  override _createSecureConnector(
-    _target: unknown,
-    _options: unknown,
-    callCredentials?: CallCredentials,
-  ): SecureConnector {
-    const credentials = callCredentials ?? CallCredentials.createEmpty();
-    return {
-      connect: async (socket) => {
-        try {
-          await resetPort(socket, this.#answerTimeoutMs);
-        } catch (error) {
-          if (error instanceof VmRunnerError) this.#onFailure(error);
-          throw error;
-        }
-        return { socket, secure: false };
-      },
-      waitForReady: () => Promise.resolve(),
-      getCallCredentials: () => credentials,
-      destroy: () => undefined,
-    };
-  }
 }

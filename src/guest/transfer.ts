@@ -9,6 +9,7 @@ import { VmRunnerError } from '../core/errors.js';
 import { callUpload } from './call.js';
 import { Checksum } from './checksum.js';
 import type { FileTrailer } from './gen/vmrunner/agent/v1/files_pb.js';
+import type { Piece } from './sparse-file.js';
 import { guestError } from './status.js';
 
 /** Large enough that messages cost little, small enough for the buffers on the way. */
@@ -61,23 +62,26 @@ export async function* rechunk(source: AsyncIterable<Uint8Array>): AsyncGenerato
   if (heldBytes > 0) yield Buffer.concat(held);
 }
 
-/** The bytes of a download, checked against its trailer when they have all come. */
+/** What one message of a download means. */
+export type Part = Piece | { readonly trailer: FileTrailer | undefined };
+
+/** The pieces of a download, checked against its trailer when they have all come. */
 export async function* checked<M>(
   messages: AsyncIterable<M>,
-  part: (message: M) => { readonly data: Uint8Array } | { readonly trailer: FileTrailer | undefined } | undefined,
+  part: (message: M) => Part | undefined,
   doing: string,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Piece> {
   const checksum = new Checksum();
   for await (const message of messages) {
     const found = part(message);
     if (found === undefined) continue;
-    if ('data' in found) {
-      checksum.update(found.data);
-      yield found.data;
-      continue;
+    if ('trailer' in found) {
+      if (found.trailer !== undefined && checksum.matches(found.trailer)) return;
+      throw new VmRunnerError('agent-protocol', `bytes were damaged on the way while trying to ${doing}`);
     }
-    if (found.trailer !== undefined && checksum.matches(found.trailer)) return;
-    throw new VmRunnerError('agent-protocol', `bytes were damaged on the way while trying to ${doing}`);
+    if ('hole' in found) checksum.skip(found.hole);
+    else checksum.update(found);
+    yield found;
   }
   throw new VmRunnerError('agent-protocol', `guest stopped in the middle while trying to ${doing}`);
 }

@@ -2,6 +2,7 @@ import { execa } from 'execa';
 
 import { abortReason } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
+import { forgetGroup, rememberGroup, signalGroup } from './groups.js';
 import { SYSTEM_PATH } from './system-path.js';
 
 export interface RunOptions {
@@ -112,35 +113,6 @@ export async function tryProgram(argv: readonly string[], options: RunOptions = 
     clearTimeout(killTimer);
     options.signal?.removeEventListener('abort', stop);
     if (group !== undefined) forgetGroup(group);
-  }
-}
-
-/** The groups that run now, by the process id of their leader. */
-const liveGroups = new Set<number>();
-
-/**
- * A group of its own does not end with us. This ends it when we leave without waiting for it, as at a second Ctrl-C; nothing
- * can when we are killed by SIGKILL.
- */
-function killLiveGroups(): void {
-  for (const group of liveGroups) signalGroup(group, 'SIGKILL');
-}
-
-function rememberGroup(group: number): void {
-  if (liveGroups.size === 0) process.once('exit', killLiveGroups);
-  liveGroups.add(group);
-}
-
-function forgetGroup(group: number): void {
-  liveGroups.delete(group);
-  if (liveGroups.size === 0) process.removeListener('exit', killLiveGroups);
-}
-
-function signalGroup(group: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-group, signal);
-  } catch {
-    // The group ended by itself in the meantime; that is what was wanted.
   }
 }
 

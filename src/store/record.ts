@@ -1,4 +1,4 @@
-import type { Endpoint } from '../core/endpoint.js';
+import { parseEndpoint, type Endpoint } from '../core/endpoint.js';
 import { VmRunnerError } from '../core/errors.js';
 import { NETWORK_POLICIES, type NetworkPolicy } from '../core/job.js';
 import { parseProcessIdentity, type ProcessIdentity } from '../core/process-identity.js';
@@ -62,6 +62,8 @@ export function parseRecord(text: string, path: string): VmRecord {
   if (fields['version'] !== 1) throw damaged(path, 'has another version than 1');
   const network = NETWORK_POLICIES.find((policy) => policy === fields['network']);
   if (network === undefined) throw damaged(path, 'has no known policy in "network"');
+  const endpoint = parseEndpoint(fields['endpoint']);
+  if (endpoint === undefined) throw damaged(path, 'has no known kind in "endpoint"');
   return {
     version: 1,
     name: string('name'),
@@ -72,7 +74,7 @@ export function parseRecord(text: string, path: string): VmRecord {
     expiresAt: number('expiresAt'),
     owner: process('owner'),
     vmm: process('vmm'),
-    endpoint: parseEndpoint(fields['endpoint'], path),
+    endpoint,
     image: string('image'),
     cpus: number('cpus'),
     memoryMiB: number('memoryMiB'),
@@ -80,18 +82,6 @@ export function parseRecord(text: string, path: string): VmRecord {
     frontEnd: string('frontEnd'),
     job: typeof fields['job'] === 'string' ? fields['job'] : undefined,
   };
-}
-
-function parseEndpoint(value: unknown, path: string): Endpoint {
-  if (typeof value === 'object' && value !== null) {
-    const fields = value as Readonly<Record<string, unknown>>;
-    if (fields['kind'] === 'unix' && typeof fields['path'] === 'string') return { kind: 'unix', path: fields['path'] };
-    const paths: unknown = fields['paths'];
-    if (fields['kind'] === 'serial' && Array.isArray(paths) && paths.every((entry) => typeof entry === 'string')) {
-      return { kind: 'serial', paths };
-    }
-  }
-  throw damaged(path, 'has no known kind in "endpoint"');
 }
 
 function damaged(path: string, what: string, cause?: unknown): VmRunnerError {

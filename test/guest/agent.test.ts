@@ -22,14 +22,14 @@ const signal = AbortSignal.timeout(50_000);
 async function execute(agent: GuestAgent, program: Program, options: Partial<ExecOptions> = {}): Promise<Outcome> {
   const out: Uint8Array[] = [];
   const err: Uint8Array[] = [];
-  const status = await agent.exec({
+  const { code, signal: number } = await agent.exec({
     program,
     signal,
     onStdout: (bytes) => void out.push(bytes),
     onStderr: (bytes) => void err.push(bytes),
     ...options,
   });
-  return { ...status, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
+  return { code, signal: number, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
 }
 
 async function* chunks(...texts: readonly string[]): AsyncGenerator<Uint8Array> {

@@ -4,11 +4,12 @@ import path from 'node:path';
 
 import { onTestFinished } from 'vitest';
 
-import { GuestAgent } from '../../src/guest/agent.js';
+import { GuestAgent, type ConnectOptions } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
+import { AGENTS } from './fake-host.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
-const BINARY = path.resolve(import.meta.dirname, '../../dist/agent/amd64/vm-agent');
+const BINARY = process.env['VM_AGENT'] ?? path.join(AGENTS, 'amd64/vm-agent');
 
 export interface LocalAgent {
   readonly agent: GuestAgent;
@@ -18,10 +19,10 @@ export interface LocalAgent {
 }
 
 /** The shipped agent as a process of this host, on a unix socket, with a client connected. */
-export async function localAgent(binary = process.env['VM_AGENT'] ?? BINARY): Promise<LocalAgent> {
+export async function localAgent(options: Pick<ConnectOptions, 'onlyTart'> = {}): Promise<LocalAgent> {
   const directory = await temporaryDirectory();
   const socket = path.join(directory, 'agent');
-  const child = spawn(binary, ['serve', '--listen', `unix:${socket}`], {
+  const child = spawn(BINARY, ['serve', '--listen', `unix:${socket}`], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   await once(child, 'spawn');
@@ -31,7 +32,7 @@ export async function localAgent(binary = process.env['VM_AGENT'] ?? BINARY): Pr
   });
   const agent = await GuestAgent.connect(
     { kind: 'unix', path: socket },
-    { processes: new LinuxProcessTable(), signal: AbortSignal.timeout(10_000) },
+    { processes: new LinuxProcessTable(), signal: AbortSignal.timeout(10_000), ...options },
   );
   onTestFinished(() => agent.close());
   return { agent, socket, directory, pid: child.pid ?? 0 };
