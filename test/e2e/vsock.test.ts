@@ -119,7 +119,7 @@ describe('an agent on vsock in a guest', () => {
       onStderr: () => undefined,
       signal,
     });
-    expect(status).toEqual({ code: 7, signal: 0 });
+    expect(status).toMatchObject({ code: 7, signal: 0 });
     const sent = Buffer.concat(Array.from({ length: 64 }, (_, chunk) => Buffer.alloc(2 ** 14, chunk)));
     expect(Buffer.concat(printed).equals(sent)).toBe(true);
     await overVsock.close();

@@ -21,9 +21,9 @@ export async function homeWithImages(sharedHome: string): Promise<{ directory: s
 }
 
 /** That store, opened to make VMs with QEMU. */
-export async function hostWithImages(sharedHome: string): Promise<Host> {
+export async function hostWithImages(sharedHome: string, qemuBinary?: string): Promise<Host> {
   const { home } = await homeWithImages(sharedHome);
-  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS });
+  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, qemuBinary });
 }
 
 /** Command lines of QEMU processes that were started for this store. */
