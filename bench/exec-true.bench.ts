@@ -1,99 +1,109 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 
 import { inject, it } from 'vitest';
 
-import { Timeline } from '../src/core/log.js';
-import { GuestAgent } from '../src/guest/agent.js';
-import { openHost } from '../src/providers/host.js';
-import { withAgent } from '../src/stages/attach.js';
-import { cleanup } from '../src/stages/cleanup.js';
-import { prepare } from '../src/stages/prepare.js';
-import { LinuxProcessTable } from '../src/process/table.js';
-import { keptLog } from '../test/support/fake-host.js';
-import { homeWithImages } from '../test/support/e2e.js';
+import type { GuestAgent } from '../src/guest/agent.js';
+import { localAgent } from '../test/support/agent.js';
+import { runToEnd, sshGuest } from '../test/support/ssh-guest.js';
 import { temporaryDirectory } from '../test/support/temporary-directory.js';
+import { quantile } from './statistics.js';
+import { ratio, table } from './table.js';
 
-// How long it takes to run `true`, over a unix socket on this host and over virtio-serial in a guest, side by side in one
-// run; and what the agent needs of memory. Prints, and asserts nothing: the machine is shared.
+// How long it takes to run `true` in a guest: by the agent over virtio-serial, by OpenSSH to the same guest, and by a process in
+// the guest that only starts it and waits, which is the least it can cost. And by the agent on this host, over a unix socket.
 
-const AGENTS = path.resolve(import.meta.dirname, '../dist/agent');
-const ROUNDS = 300;
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 1000);
+/** All ways take turns in as many blocks, so that a noisy host disturbs all of them. */
+const BLOCKS = 10;
+/** A connection of its own for each `true` takes so long that a tenth of the rounds must do. */
+const FRESH_ROUNDS = Math.ceil(ROUNDS / 10);
+const FLOOR = '/usr/local/bin/spawn-floor';
 
-async function latencies(agent: GuestAgent): Promise<number[]> {
-  const times: number[] = [];
-  const program = { kind: 'argv', argv: ['true'] } as const;
-  const quiet = { onStdout: () => undefined, onStderr: () => undefined, signal: AbortSignal.timeout(280_000) };
-  for (let round = 0; round < ROUNDS + 20; round += 1) {
-    const start = performance.now();
-    await agent.exec({ program, ...quiet });
-    // The first ones pay for caches and, under emulation, for translated code.
-    if (round >= 20) times.push(performance.now() - start);
-  }
-  return times.sort((a, b) => a - b);
+const signal = AbortSignal.timeout(1_800_000);
+const quiet = { onStdout: () => undefined, onStderr: () => undefined, signal };
+
+function byAgent(agent: GuestAgent): () => Promise<void> {
+  return async () => {
+    const { code } = await agent.exec({ program: { kind: 'argv', argv: ['true'] }, ...quiet });
+    if (code !== 0) throw new Error(`true ended with exit code ${code}`);
+  };
 }
 
-const at = (sorted: readonly number[], part: number): string =>
-  (sorted[Math.floor(sorted.length * part)] ?? 0).toFixed(2);
-const residentKiB = (status: string): string => /VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? '?';
-
-it(`exec true, ${ROUNDS} times`, async () => {
-  const processes = new LinuxProcessTable();
-  const socket = path.join(await temporaryDirectory(), 'agent');
-  const child = spawn(path.join(AGENTS, 'amd64/vm-agent'), ['serve', '--listen', `unix:${socket}`], {
-    stdio: 'ignore',
-  });
-  const local = await GuestAgent.connect(
-    { kind: 'unix', path: socket },
-    { processes, signal: AbortSignal.timeout(10_000) },
-  );
-  const idleLocal = residentKiB(await readFile(`/proc/${child.pid ?? 0}/status`, 'utf8'));
-  const onHost = await latencies(local);
-  const usedLocal = residentKiB(await readFile(`/proc/${child.pid ?? 0}/status`, 'utf8'));
-  await local.close();
-  child.kill();
-  await once(child, 'close');
-
-  const { home } = await homeWithImages(inject('sharedHome'));
-  const host = await openHost({ home, provider: 'qemu', agentDirectory: AGENTS });
-  const signal = AbortSignal.timeout(280_000);
-  const vm = { image: 'default', cpus: undefined, memoryMiB: 1024, network: 'none' } as const;
-  const request = {
-    vm,
-    name: 'bench',
-    owner: processes.self,
-    expiresAt: Date.now() + 3_600_000,
-    bootTimeoutMs: 120_000,
-    frontEnd: 'bench',
-    job: undefined,
-  };
-  const record = await prepare(host, request, { log: keptLog(), timeline: new Timeline(), signal });
-  try {
-    await withAgent(host, record, signal, async (agent) => {
-      const memory = async (): Promise<string> => {
-        let text = '';
-        const onStdout = (bytes: Uint8Array): void => void (text += Buffer.from(bytes).toString());
-        await agent.exec({
-          program: { kind: 'argv', argv: ['cat', '/proc/1/status'] },
-          onStdout,
-          onStderr: () => undefined,
-          signal,
-        });
-        return residentKiB(text);
-      };
-      const idle = await memory();
-      const inGuest = await latencies(agent);
-      console.log(
-        [
-          `                         p50 ms   p95 ms   agent resident KiB idle, after ${ROUNDS} execs`,
-          `unix socket, this host   ${at(onHost, 0.5).padStart(6)}   ${at(onHost, 0.95).padStart(6)}   ${idleLocal}, ${usedLocal}`,
-          `virtio-serial, guest     ${at(inGuest, 0.5).padStart(6)}   ${at(inGuest, 0.95).padStart(6)}   ${idle}, ${await memory()}`,
-        ].join('\n'),
-      );
-    });
-  } finally {
-    await cleanup(host, 'bench', { keepLogs: false, log: keptLog() });
+async function times(rounds: number, run: () => Promise<void>): Promise<number[]> {
+  const taken: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const start = performance.now();
+    await run();
+    taken.push(performance.now() - start);
   }
+  return taken;
+}
+
+async function putFloor(agent: GuestAgent): Promise<void> {
+  const binary = path.join(await temporaryDirectory(), 'spawn-floor');
+  const source = path.join(import.meta.dirname, 'spawn-floor.rs');
+  execFileSync('rustc', ['--edition=2024', '-O', '--target=x86_64-unknown-linux-musl', '-o', binary, source]);
+  await agent.putFile(binary, FLOOR, { signal });
+}
+
+/** Measured in the guest, by the guest's clock. */
+async function floorTimes(agent: GuestAgent, rounds: number): Promise<number[]> {
+  let printed = '';
+  const onStdout = (bytes: Uint8Array): void => void (printed += Buffer.from(bytes).toString());
+  const program = { kind: 'argv', argv: [FLOOR, String(rounds)] } as const;
+  const { code } = await agent.exec({ program, ...quiet, onStdout });
+  if (code !== 0) throw new Error(`${FLOOR} ended with exit code ${code}`);
+  return printed
+    .trim()
+    .split('\n')
+    .map((nanoseconds) => Number(nanoseconds) / 1e6);
+}
+
+it(`exec true, ${ROUNDS} times`, { timeout: 1_800_000 }, async () => {
+  const local = await localAgent();
+  const { agent, ssh } = await sshGuest(inject('sharedHome'), 1024);
+  await putFloor(agent);
+  await ssh.openMaster();
+
+  const ways = {
+    host: (rounds: number) => times(rounds, byAgent(local.agent)),
+    guest: (rounds: number) => times(rounds, byAgent(agent)),
+    floor: (rounds: number) => floorTimes(agent, rounds),
+    multiplexed: (rounds: number) => times(rounds, () => runToEnd(ssh.multiplexed('true'), 'ignore')),
+    fresh: (rounds: number) => times(rounds, () => runToEnd(ssh.command('true'), 'ignore')),
+  };
+  const taken = { host: [], guest: [], floor: [], multiplexed: [], fresh: [] } as Record<keyof typeof ways, number[]>;
+  const names = Object.keys(ways) as (keyof typeof ways)[];
+  // The first ones pay for caches and, under emulation, for translated code.
+  for (const name of names) await ways[name](name === 'fresh' ? 2 : 20);
+  for (let block = 0; block < BLOCKS; block += 1) {
+    for (const name of names) {
+      const rounds = Math.ceil((name === 'fresh' ? FRESH_ROUNDS : ROUNDS) / BLOCKS);
+      taken[name].push(...(await ways[name](rounds)));
+    }
+  }
+
+  const p50 = (name: keyof typeof ways): number => quantile(taken[name], 0.5);
+  const row = (title: string, name: keyof typeof ways): string[] => {
+    return [title, String(taken[name].length), p50(name).toFixed(2), quantile(taken[name], 0.95).toFixed(2)];
+  };
+  console.log(
+    table([
+      ['exec true', 'times', 'p50 ms', 'p95 ms'],
+      row('agent, unix socket on this host', 'host'),
+      row('agent, virtio-serial, guest', 'guest'),
+      row('floor: only spawn and wait, in the guest', 'floor'),
+      row('ssh over one shared connection (ControlMaster)', 'multiplexed'),
+      row('ssh, a connection each', 'fresh'),
+    ]),
+  );
+  console.log(
+    table([
+      ['ratio of the p50s in the guest', ''],
+      ['agent / floor', ratio(p50('guest'), p50('floor'))],
+      ['ssh over one shared connection / agent', ratio(p50('multiplexed'), p50('guest'))],
+      ['ssh, a connection each / agent', ratio(p50('fresh'), p50('guest'))],
+    ]),
+  );
 });

@@ -1,3 +1,4 @@
+import type { Recipe } from '../images/recipe.js';
 import { LinuxProcessTable } from '../process/table.js';
 import { openStore } from '../store/store.js';
 import type { Host } from './provider.js';
@@ -12,6 +13,8 @@ export interface OpenHostOptions {
   readonly agentDirectory: string;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string | undefined;
+  /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
+  readonly recipe?: Recipe | undefined;
 }
 
 /** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
@@ -23,6 +26,7 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     processes,
     agentDirectory: options.agentDirectory,
     ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
+    ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
   });
   return { store, processes, images, provider: providerNamed(options.provider), providers, providerNamed };
 }

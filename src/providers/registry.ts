@@ -3,6 +3,7 @@ import type { ProcessTable } from '../core/process-identity.js';
 import { agentPath } from '../images/agent-binary.js';
 import { DebianLibrary } from '../images/debian.js';
 import type { ImageLibrary } from '../images/library.js';
+import type { Recipe } from '../images/recipe.js';
 import type { Store } from '../store/store.js';
 import { FakeProvider } from './fake/fake.js';
 import type { Provider } from './provider.js';
@@ -15,6 +16,8 @@ export interface ProvidersOptions {
   readonly agentDirectory: string;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string;
+  /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
+  readonly recipe?: Recipe;
 }
 
 export interface Providers {
@@ -28,7 +31,8 @@ export interface Providers {
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The images of this host, and every provider that vm-runner has. Makes nothing yet. */
-export function createProviders({ store, processes, agentDirectory, qemuBinary }: ProvidersOptions): Providers {
+export function createProviders(options: ProvidersOptions): Providers {
+  const { store, processes, agentDirectory, qemuBinary, recipe } = options;
   const architecture = ARCHITECTURES[process.arch] ?? process.arch;
   const providers: readonly Provider[] = [
     new QemuProvider({ store, processes, ...(qemuBinary === undefined ? {} : { binary: qemuBinary }) }),
@@ -36,7 +40,12 @@ export function createProviders({ store, processes, agentDirectory, qemuBinary }
   ];
   return {
     providers,
-    images: new DebianLibrary({ store: store.paths, processes, agentDirectory }),
+    images: new DebianLibrary({
+      store: store.paths,
+      processes,
+      agentDirectory,
+      ...(recipe === undefined ? {} : { recipe }),
+    }),
     providerNamed: (name) => {
       const provider = providers.find((candidate) => candidate.name === name);
       if (provider !== undefined) return provider;

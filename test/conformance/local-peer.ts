@@ -5,9 +5,9 @@ import { writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
 
-import type { Peer } from './peer.js';
+import { AGENTS } from '../support/fake-host.js';
+import type { Peer, Traits } from './peer.js';
 
-const AGENTS = process.env['VM_AGENTS'] ?? path.resolve(import.meta.dirname, '../../dist/agent');
 const ARM64_EMULATOR = '/usr/bin/qemu-aarch64-static';
 
 /**
@@ -22,16 +22,13 @@ printf '%s' ':arm64:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x0
 exec "$@"`;
 
 /** The shipped binary as a process of this host, on unix sockets in a directory. */
-export async function startLocalPeer(arch: Peer['arch'], directory: string): Promise<Peer & AsyncDisposable> {
+export async function startLocalPeer(arch: Traits['arch'], directory: string): Promise<Peer & AsyncDisposable> {
   const [grpc, smolvm] = [path.join(directory, 'grpc'), path.join(directory, 'smolvm')];
   const binary = path.join(AGENTS, arch, 'vm-agent');
   const argv = [binary, 'serve', '--listen', `unix:${grpc}`, '--listen-smolvm', `unix:${smolvm}`];
   const child = arch === 'amd64' ? await start(argv) : await startEmulated(argv);
   return {
     endpoint: { kind: 'unix', path: grpc },
-    arch,
-    smolvmIsPort: false,
-    isGuest: false,
     connectSmolvm: () => connected(smolvm),
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGTERM');

@@ -13,6 +13,7 @@ import { tartConformance } from './tart.js';
 const ARCHITECTURES = ['amd64', 'arm64'] as const;
 
 describe.each(ARCHITECTURES)('the shipped agent for %s on a unix socket', (arch) => {
+  const traits = { arch, smolvmIsPort: false, isGuest: false };
   const obstacle = arch === 'arm64' ? arm64Obstacle() : undefined;
   describe.skipIf(obstacle !== undefined)(obstacle ?? 'conforms', () => {
     let directory: string;
@@ -27,10 +28,10 @@ describe.each(ARCHITECTURES)('the shipped agent for %s on a unix socket', (arch)
     });
 
     describe('vmrunner.agent.v1', () => {
-      agentConformance(() => peer);
+      agentConformance(() => peer, traits);
       fileConformance(() => peer);
     });
     describe("Tart's service", () => tartConformance(() => peer));
-    describe("SmolVM's protocol", () => smolvmConformance(() => peer));
+    describe("SmolVM's protocol", () => smolvmConformance(() => peer, traits));
   });
 });

@@ -10,10 +10,14 @@ import { LinuxProcessTable } from '../../src/process/table.js';
 export interface Peer {
   /** Where it serves gRPC. */
   readonly endpoint: Endpoint;
-  readonly arch: 'amd64' | 'arm64';
   /** Connects to where it serves SmolVM's protocol. */
   readonly connectSmolvm: () => Promise<Socket>;
-  /** Whether that is a virtio-serial port, which nobody can hang up on. */
+}
+
+/** What is known of a peer before it is there. */
+export interface Traits {
+  readonly arch: 'amd64' | 'arm64';
+  /** Whether it serves SmolVM's protocol on a virtio-serial port, which nobody can hang up on. */
   readonly smolvmIsPort: boolean;
   /** Whether the agent is PID 1 of a guest that belongs to the test. */
   readonly isGuest: boolean;

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 
@@ -13,8 +12,7 @@ import { probeAcceleration } from '../../src/providers/qemu/acceleration-probe.j
 import { qmpArgument } from '../../src/providers/qemu/machine.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest, NOTHING, remains } from '../providers/support.js';
-
-const AGENTS = path.resolve(import.meta.dirname, '../../dist/agent');
+import { AGENTS } from '../support/fake-host.js';
 
 async function openHost() {
   const processes = new LinuxProcessTable();

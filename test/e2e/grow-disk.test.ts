@@ -9,9 +9,9 @@ import { QmpClient } from '../../src/providers/qemu/qmp.js';
 import { createProviders } from '../../src/providers/registry.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest } from '../providers/support.js';
+import { AGENTS } from '../support/fake-host.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
-const AGENTS = process.env['VM_AGENTS'] ?? path.resolve(import.meta.dirname, '../../dist/agent');
 const MIB = 2 ** 20;
 
 async function bootGuest(name: string) {

@@ -6,11 +6,11 @@ import { onTestFinished } from 'vitest';
 
 import { GuestAgent, type ConnectOptions } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
+import { AGENTS } from './fake-host.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
-/** The shipped one, or what VM_AGENT names. */
-export const AGENT_BINARY =
-  process.env['VM_AGENT'] ?? path.resolve(import.meta.dirname, '../../dist/agent/amd64/vm-agent');
+/** The shipped one for this host. */
+export const AGENT_BINARY = path.join(AGENTS, 'amd64/vm-agent');
 
 export interface LocalAgent {
   readonly agent: GuestAgent;

@@ -2,6 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, symlink, copyFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import { openHost } from '../../src/providers/host.js';
+import type { Host } from '../../src/providers/provider.js';
+import { AGENTS } from './fake-host.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
 /** A store of its own that shares only what is built: the images, and what is known of acceleration. */
@@ -15,6 +18,12 @@ export async function homeWithImages(sharedHome: string): Promise<{ directory: s
     () => undefined,
   );
   return { directory, home };
+}
+
+/** That store, opened to make VMs with QEMU. */
+export async function hostWithImages(sharedHome: string, qemuBinary?: string): Promise<Host> {
+  const { home } = await homeWithImages(sharedHome);
+  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, qemuBinary });
 }
 
 /** Command lines of QEMU processes that were started for this store. */

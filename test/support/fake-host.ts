@@ -5,7 +5,8 @@ import { openHost } from '../../src/providers/host.js';
 import type { Host } from '../../src/providers/provider.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
-const AGENTS = process.env['VM_AGENT_DIRECTORY'] ?? path.resolve(import.meta.dirname, '../../dist/agent');
+/** Holds `<architecture>/vm-agent`: what is shipped, or another build to be tried. */
+export const AGENTS = process.env['VM_AGENT_DIRECTORY'] ?? path.resolve(import.meta.dirname, '../../dist/agent');
 
 /** A host of its own whose VMs are agents on this machine. */
 export async function fakeHost(agentDirectory = AGENTS): Promise<Host> {

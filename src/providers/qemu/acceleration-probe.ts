@@ -1,3 +1,4 @@
+import { VmRunnerError } from '../../core/errors.js';
 import { tryProgram } from '../../process/run.js';
 import { baseArguments, KERNEL_LINE, type Acceleration } from './machine.js';
 import { QEMU_INSTALL_HINT } from './version.js';
@@ -34,14 +35,24 @@ export async function probeAcceleration(options: ProbeOptions): Promise<string |
     ...baseArguments(acceleration, PROBE_CPUS, PROBE_MEMORY_MIB),
     ...['-serial', 'stdio', '-kernel', kernel, '-append', KERNEL_LINE],
   ];
-  const result = await tryProgram(argv, {
-    env: { PATH: searchPath },
-    timeoutMs: (timeoutSeconds + 5) * 1000,
-    signal,
-    installHint: QEMU_INSTALL_HINT,
-  });
-  if (result.exitCode === 0 && result.stdout.includes(MARKER)) return undefined;
-  if (result.exitCode === KILLED) return `a test guest hung for ${timeoutSeconds} s`;
-  const said = result.stderr.trim().split('\n').at(-1) ?? '';
+  try {
+    const { exitCode, stdout, stderr } = await tryProgram(argv, {
+      env: { PATH: searchPath },
+      timeoutMs: (timeoutSeconds + 5) * 1000,
+      signal,
+      installHint: QEMU_INSTALL_HINT,
+    });
+    if (exitCode === 0 && stdout.includes(MARKER)) return undefined;
+    return exitCode === KILLED ? `a test guest hung for ${timeoutSeconds} s` : failure(stderr);
+  } catch (error) {
+    // QEMU aborts where KVM refuses what it had promised, and `timeout` passes that on by dying of the same signal.
+    if (error instanceof VmRunnerError && error.code === 'host-tool-failed') return failure(error.detail ?? '');
+    throw error;
+  }
+}
+
+function failure(output: string): string {
+  const lines = output.trim().split('\n');
+  const said = lines.findLast((line) => !line.startsWith('timeout: ')) ?? '';
   return said === '' ? 'a test guest did not come up' : `QEMU said: ${said}`;
 }

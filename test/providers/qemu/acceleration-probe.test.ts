@@ -46,6 +46,13 @@ describe('probeAcceleration', () => {
     expect(answer).toBe('QEMU said: qemu: error: failed to set MSR 0x10a to 0x0');
   });
 
+  it('takes a QEMU that aborts for one that cannot', async () => {
+    const { answer } = await probe(
+      `require('node:fs').writeSync(2, 'qemu: kvm.c: Assertion failed.\\n'); process.kill(process.pid, 'SIGABRT');`,
+    );
+    expect(answer).toBe('QEMU said: qemu: kvm.c: Assertion failed.');
+  });
+
   it('does not take a quick end for a guest that ran', async () => {
     expect((await probe('')).answer).toBe('a test guest did not come up');
   });

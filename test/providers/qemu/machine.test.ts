@@ -32,7 +32,7 @@ const GOLDEN = [
   '-name vm-runner-vm-1',
   '-machine q35,sata=off,smbus=off,usb=off',
   '-accel tcg',
-  '-cpu max',
+  '-cpu max,-erms',
   '-smp 1',
   '-m 2048M',
   '-nodefaults',
@@ -74,7 +74,7 @@ describe('qemuArguments', () => {
 
   it('differs with hardware acceleration only in what runs the guest', () => {
     expect(lines({ ...SPEC, acceleration: 'kvm', cpus: 2 })).toEqual(
-      replaced({ '-accel tcg': '-accel kvm', '-cpu max': '-cpu host', '-smp 1': '-smp 2' }),
+      replaced({ '-accel tcg': '-accel kvm', '-cpu max,-erms': '-cpu host', '-smp 1': '-smp 2' }),
     );
   });
 
