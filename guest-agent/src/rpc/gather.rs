@@ -115,7 +115,7 @@ mod tests {
             gather.write_all(&[0; 16 << 10]).await.unwrap();
             gather.flush().await.unwrap();
         }
-        gather.read(&mut [0]).await.unwrap();
+        assert_eq!(gather.read(&mut [0]).await.unwrap(), 0);
         assert_eq!(gather.transport.0, [MOST, 3 * (9 + (16 << 10)) - MOST]);
     }
 
