@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that booting VMs needs, when one of them is missing. Asks for root only then.
+# Installs the Debian packages that booting VMs needs, when one of them is missing; with --tests also those that the tests
+# compare with. Asks for root only then.
 set -eu
 
 missing=
@@ -15,6 +16,14 @@ need mke2fs e2fsprogs
 # Others than root build the image through user namespaces; mmdebstrap only recommends the package.
 [ "$(id -u)" = 0 ] || need newuidmap uidmap
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+if [ "${1-}" = --tests ]; then
+    need qemu-aarch64-static qemu-user-static
+    need busybox busybox-static
+    need python3 python3
+    need sfdisk fdisk
+    need mkfs.xfs xfsprogs
+    need mkfs.btrfs btrfs-progs
+fi
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
 const root = path.dirname(import.meta.dirname);
-/** The one thing that no package registry has. */
-const MAY_BE_SKIPPED = /GITLAB_RUNNER/;
+/** What no package registry has, and what an ordinary user of a hosted runner cannot do. */
+const MAY_BE_SKIPPED = /GITLAB_RUNNER|needs root/;
 const isCi = process.env.CI === 'true';
 const total = { passed: 0, failed: 0, skipped: 0 };
 
@@ -120,7 +120,7 @@ function changes() {
 const started = performance.now();
 mkdirSync(path.join(root, 'build'), { recursive: true });
 const setUp =
-  check('host packages', 'sh', 'scripts/setup-host.sh') &&
+  check('host packages', 'sh', 'scripts/setup-host.sh', '--tests') &&
   (isCurrent(path.join(root, 'node_modules/.package-lock.json')) ||
     check('npm packages', 'npm', 'ci', '--no-audit', '--no-fund'));
 if (setUp) {
