@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, lstat, readFile, rm, unlink, writeFile } from 'node:fs/promises';
 
 import pRetry from 'p-retry';
 
 import { abortReason } from '../core/deadline.js';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import { parseProcessIdentity, type ProcessIdentity, type ProcessTable } from '../core/process-identity.js';
+import { tryMutex } from './mutex.js';
 
 export interface LockOptions {
   readonly processes: ProcessTable;
@@ -52,11 +53,15 @@ export async function acquireLock(path: string, options: LockOptions): Promise<L
 /** Takes the lock if it is free or its holder is gone; `undefined` when somebody has it. */
 export async function tryLock(path: string, processes: ProcessTable): Promise<Lock | undefined> {
   if (await create(path, processes.self)) return { release: () => removeFile(path) };
-  const holder = await readHolder(path);
-  if (holder !== undefined && processes.isAlive(holder)) return undefined;
+  if (await isHeld(path, processes)) return undefined;
   await breakLock(path, processes);
   if (await create(path, processes.self)) return { release: () => removeFile(path) };
   return undefined;
+}
+
+async function isHeld(path: string, processes: ProcessTable): Promise<boolean> {
+  const holder = await readHolder(path);
+  return holder !== undefined && processes.isAlive(holder);
 }
 
 /** The file appears whole or not at all: a link to a finished one. */
@@ -75,45 +80,27 @@ async function create(path: string, self: ProcessIdentity): Promise<boolean> {
 }
 
 /**
- * Moves a dead holder's lock away. Two who find the same dead lock must not both remove it, because the slower one would
- * remove the faster one's new lock: only the holder of a second lock breaks, and looks at the first one again.
+ * Removes a dead holder's lock. Two who find the same dead lock must not both remove it, because the slower one would remove
+ * the faster one's new lock: only who holds the lock's mutex breaks, and looks again. The kernel frees it with its holder.
  */
 async function breakLock(path: string, processes: ProcessTable): Promise<void> {
-  const breaking = `${path}.breaking`;
-  if (!(await create(breaking, processes.self))) {
-    const breaker = await readHolder(breaking);
-    // Killed while breaking: the next round tries again without it.
-    if (breaker === undefined || !processes.isAlive(breaker)) await moveAway(breaking, processes);
-    return;
-  }
+  const mutex = await tryMutex(path);
+  // Somebody else is at it: the next round sees what came of it.
+  if (mutex === undefined) return;
   try {
-    const holder = await readHolder(path);
-    if (holder === undefined || !processes.isAlive(holder)) await moveAway(path, processes);
+    if ((await exists(path)) && !(await isHeld(path, processes))) await removeFile(path);
   } finally {
-    await removeFile(breaking);
+    await mutex.release();
   }
 }
 
-/** Moves a lock away whose holder is dead. Between the look and the move it may have become somebody's: then it goes back. */
-async function moveAway(path: string, processes: ProcessTable): Promise<void> {
-  const aside = temporaryName(path);
+async function exists(path: string): Promise<boolean> {
   try {
-    await rename(path, aside);
+    await lstat(path);
+    return true;
   } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') return;
-    throw fileError('break a lock', path, cause);
-  }
-  const holder = await readHolder(aside);
-  if (holder !== undefined && processes.isAlive(holder)) await putBack(aside, path);
-  await rm(aside, { force: true });
-}
-
-async function putBack(aside: string, path: string): Promise<void> {
-  try {
-    await link(aside, path);
-  } catch (cause) {
-    // Taken in that moment: two hold it now, which only three processes within microseconds can bring about.
-    if (systemCode(cause) !== 'EEXIST') throw fileError('put a lock back', path, cause);
+    if (systemCode(cause) === 'ENOENT') return false;
+    throw fileError('look at a lock', path, cause);
   }
 }
 

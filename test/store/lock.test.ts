@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
@@ -78,17 +78,20 @@ describe('a lock', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('is broken once when the one who was breaking it was killed as well', async () => {
+  it('is broken once however many come, whatever path they come by', async () => {
     const directory = await temporaryDirectory();
-    const file = path.join(directory, 'x');
-    for (let round = 0; round < 10; round += 1) {
+    await mkdir(path.join(directory, 'real'));
+    await symlink('real', path.join(directory, 'link'));
+    const [file, same] = [path.join(directory, 'real/x'), path.join(directory, 'link/x')];
+    for (let round = 0; round < 50; round += 1) {
       const dead = await acquireLock(file, { processes: await deadProcess() });
-      await acquireLock(`${file}.breaking`, { processes: await deadProcess() });
-      const taken = await Promise.all(Array.from({ length: 20 }, () => acquireOnce(file)));
-      expect(taken.filter((got) => got).length).toBeLessThanOrEqual(1);
+      const taken = await Promise.all(
+        Array.from({ length: 20 }, (_, index) => acquireOnce(index % 2 === 0 ? file : same)),
+      );
+      expect(taken.filter((got) => got).length).toBe(1);
       await dead.release();
     }
-    expect(await readdir(directory)).toEqual([]);
+    expect(await readdir(path.join(directory, 'real'))).toEqual([]);
   });
 
   it('gives up waiting when its signal aborts', async () => {
