@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Client } from '@grpc/grpc-js';
 
@@ -11,6 +9,7 @@ import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
 import type { ExecExit, ExecResponse, ExecStartSchema } from './gen/vmrunner/agent/v1/exec_pb.js';
 import { DEFAULT_GRACE_MS, programStart, send, type ExecCall, type StartOptions } from './program-start.js';
 import { guestError } from './status.js';
+import { broken, feed } from './stdin.js';
 
 export interface TerminalSize {
   readonly rows: number;
@@ -64,7 +63,11 @@ export async function exec(client: Client, options: ExecOptions): Promise<Progra
     if (!ended.signal.aborted) send(call, { case: 'resize', value: size });
   });
   const stopping = stopOnAbort(call, options, ended.signal);
-  const feeding = feed(call, options.stdin, ended.signal);
+  const feeding = feed(options.stdin, ended.signal, {
+    send: (value) => send(call, { case: 'stdin', value }),
+    room: () => roomIn(call),
+    end: () => send(call, { case: 'stdinEnd', value: {} }),
+  });
   try {
     // Who takes the output may be stuck for ever; a cancel must get through all the same.
     const exit = await Promise.race([readToExit(messages, options), gaveUp(stopping), broken(feeding)]);
@@ -118,33 +121,6 @@ function programEnd({ code, signal, timedOut, usage }: ExecExit): ProgramEnd {
       peakMemoryBytes: Number(peakMemoryBytes),
     },
   };
-}
-
-/** Hands standard input over as fast as the program takes it. The program may end, or close it, at any time. */
-async function feed(call: ExecCall, stdin: AsyncIterable<Uint8Array> | undefined, ended: AbortSignal): Promise<void> {
-  if (stdin === undefined) return;
-  const iterator = stdin[Symbol.asyncIterator]();
-  const over = once(ended, 'abort').then(() => undefined);
-  for (;;) {
-    const next = await Promise.race([iterator.next(), over]);
-    if (next === undefined) return;
-    if (next.done === true) break;
-    // An empty chunk means nothing on this wire, and everything on others.
-    if (next.value.length === 0) continue;
-    if (!send(call, { case: 'stdin', value: next.value })) await Promise.race([roomIn(call), over]);
-  }
-  send(call, { case: 'stdinEnd', value: {} });
-}
-
-/** Never settles unless standard input cannot be read: a program that got half of it must not end well. */
-async function broken(feeding: Promise<void>): Promise<never> {
-  try {
-    await feeding;
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw new VmRunnerError('invalid-input', `cannot read standard input: ${text}`, { cause });
-  }
-  return new Promise<never>(() => undefined);
 }
 
 /** Never settles unless the stream was given up. */

@@ -9,6 +9,7 @@ import { VmRunnerError, type ErrorCode } from '../../core/errors.js';
 import { callDuplex, messagesOf, roomIn } from '../call.js';
 import type { ExecOptions, ProgramEnd } from '../exec.js';
 import { Agent, ExecRequestSchema, type ExecResponse } from '../gen/tart_pb.js';
+import { broken, feed } from '../stdin.js';
 import { tartCommand } from './command.js';
 import { MarkerFilter } from './marker.js';
 import { tartError } from './status.js';
@@ -23,8 +24,6 @@ export interface TartExecOptions extends Pick<
   readonly argv: readonly string[];
 }
 
-/** Large enough that messages cost little; Tart's agent takes 4 MiB. */
-const LARGEST_CHUNK_BYTES = 256 * 2 ** 10;
 const SIGKILL = 9;
 
 const CODE_OF_WORD: Readonly<Record<string, readonly [ErrorCode, string]>> = {
@@ -58,8 +57,14 @@ export async function tartExec(client: Client, options: TartExecOptions): Promis
   options.terminal?.onResize(({ rows, columns }) => {
     if (!ended.signal.aborted) send(call, { case: 'terminalResize', value: { rows, cols: columns } });
   });
+  const input = (data: Uint8Array): boolean => send(call, { case: 'standardInput', value: { data } });
   // Never awaited before the exit: once the program has closed its input, nobody reads what is sent.
-  const feeding = feed(call, options.stdin, ended.signal);
+  const feeding = feed(options.stdin, ended.signal, {
+    send: input,
+    room: () => roomIn(call),
+    // One empty chunk: a half-close means nothing to the agent, and a second one breaks its reading.
+    end: () => input(new Uint8Array()),
+  });
   try {
     const stopped = once(stop, 'abort', { signal: ended.signal }).then(() => Promise.reject(abortReason(stop)));
     stopped.catch(() => undefined);
@@ -130,34 +135,4 @@ function refusal(word: string, { argv, cwd }: TartExecOptions): VmRunnerError {
   const [code, reason] = CODE_OF_WORD[word] ?? ['agent-protocol', 'script in the guest said something unknown'];
   const subject = word === 'bad-cwd' ? cwd : argv[0];
   return new VmRunnerError(code, reason, subject === undefined ? {} : { subject });
-}
-
-/** The end is one empty chunk, sent once: a half-close means nothing to the agent, and a second one breaks its reading. */
-async function feed(call: TartCall, stdin: AsyncIterable<Uint8Array> | undefined, ended: AbortSignal): Promise<void> {
-  if (stdin === undefined) return;
-  const iterator = stdin[Symbol.asyncIterator]();
-  const over = once(ended, 'abort').then(() => undefined);
-  for (;;) {
-    const next = await Promise.race([iterator.next(), over]);
-    if (next === undefined) return;
-    if (next.done === true) break;
-    for (let at = 0; at < next.value.length; at += LARGEST_CHUNK_BYTES) {
-      const data = next.value.subarray(at, at + LARGEST_CHUNK_BYTES);
-      if (!send(call, { case: 'standardInput', value: { data } })) await Promise.race([roomIn(call), over]);
-      if (ended.aborted) return;
-    }
-  }
-  send(call, { case: 'standardInput', value: { data: new Uint8Array() } });
-}
-
-/** Never settles unless standard input cannot be read: a program that got half of it must not end well. */
-async function broken(feeding: Promise<void>): Promise<never> {
-  try {
-    await feeding;
-  } catch (cause) {
-    if (cause instanceof VmRunnerError) throw cause;
-    const text = cause instanceof Error ? cause.message : String(cause);
-    throw new VmRunnerError('invalid-input', `cannot read standard input: ${text}`, { cause });
-  }
-  return new Promise<never>(() => undefined);
 }
