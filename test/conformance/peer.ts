@@ -56,3 +56,8 @@ export async function peerDirectory(agent: GuestAgent): Promise<string> {
   });
   return directory;
 }
+
+/** Whether a process runs at the peer. One that has ended and that nobody has asked for yet does not. */
+export async function isRunning(agent: GuestAgent, pid: string): Promise<boolean> {
+  return (await shell(agent, `grep -qs '^State:.[^Z]' /proc/${pid}/status && echo yes`)) === 'yes\n';
+}

@@ -11,7 +11,7 @@ import {
   type ExecResponse,
 } from '../../src/guest/gen/tart_pb.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
-import { connectAgent, peerDirectory, shell, type LazyPeer } from './peer.js';
+import { connectAgent, isRunning, peerDirectory, shell, type LazyPeer } from './peer.js';
 
 // What `tart exec` and `tart ip` rely on, one request after the other as they come over the wire.
 
@@ -96,10 +96,6 @@ export function tartConformance(peer: LazyPeer): void {
   const sh = (script: string, options: Command = {}): Promise<Call> =>
     start({ name: 'sh', args: ['-c', script], ...options });
   const run = async (script: string, options: Command = {}) => (await sh(script, options)).end();
-  /** Whether a process is there, seen from where the agent is. */
-  const isAlive = async (pid: string): Promise<boolean> =>
-    (await shell(await connectAgent(peer()), `kill -0 ${pid} 2>/dev/null && echo yes`)) === 'yes\n';
-
   describe('the beginning', () => {
     it('must be a command', async () => {
       const call = await open();
@@ -159,7 +155,8 @@ export function tartConformance(peer: LazyPeer): void {
       while (call.stdout.toString().split('\n').length < 3) await call.next();
       const pids = call.stdout.toString().trim().split('\n');
       call.cancel();
-      for (const pid of pids) await expect.poll(() => isAlive(pid), { timeout: 20_000 }).toBe(false);
+      const agent = await connectAgent(peer());
+      for (const pid of pids) await expect.poll(() => isRunning(agent, pid), { timeout: 20_000 }).toBe(false);
     });
   });
 
