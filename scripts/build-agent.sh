@@ -15,7 +15,7 @@ CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # The standard library is built with the agent: the ready-made one brings 350 KB that print and unwind backtraces, a third of
 # the binary and of its resident memory. Cargo calls that unstable, hence the variable; the toolchain is pinned.
 RUSTC_BOOTSTRAP=1
-BUILD_STD="-Zbuild-std=std,panic_abort -Zbuild-std-features="
+BUILD_STD="-Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size"
 # Paths of this machine must not get into the binary. It cannot stand in .cargo/config.toml, which expands no variables.
 RUSTFLAGS="-Cforce-unwind-tables=no --remap-path-prefix=$PWD=/src --remap-path-prefix=$CARGO_HOME=/cargo \
   --remap-path-prefix=$(rustc --print sysroot)=/rust"
