@@ -35,12 +35,15 @@ impl NonBlocking {
         self.fd.as_raw_fd()
     }
 
-    /// Reads once into the free part of the buffer, which grows to `most` bytes when there is something to read. 0 is the
-    /// end. May be dropped and called again without losing bytes.
+    /// Reads at most `most` bytes once into the free part of the buffer, which is made that large when there is something to
+    /// read and less than a quarter of it is left: what was read is sent on without copying and holds all of its buffer. 0
+    /// is the end. May be dropped and called again without losing bytes.
     pub async fn read(&self, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
         loop {
             let mut guard = self.fd.readable().await?;
-            buffer.reserve(most);
+            if buffer.capacity() - buffer.len() < most.div_ceil(4) {
+                buffer.reserve(most);
+            }
             let result = guard.try_io(|fd| {
                 let free = buffer.spare_capacity_mut();
                 // SAFETY: the pointer and length describe writable memory that `free` borrows.

@@ -287,7 +287,7 @@ impl Ends {
             return Ok(Self { child: [slave.try_clone()?, slave.try_clone()?, slave], parent });
         }
         let (stdin, input) = if request.stdin {
-            let (reading, writing) = spawn::pipe()?;
+            let (reading, writing) = spawn::wide_pipe()?;
             own(&reading);
             (reading, Input::Pipe(NonBlocking::writable(writing)?))
         } else {
@@ -297,7 +297,7 @@ impl Ends {
             if !request.output {
                 return Ok((None, File::options().write(true).open("/dev/null")?.into()));
             }
-            let (reading, writing) = spawn::pipe()?;
+            let (reading, writing) = spawn::wide_pipe()?;
             own(&writing);
             Ok((Some(Rc::new(NonBlocking::readable(reading)?)), writing))
         };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
-const READ: usize = 64 << 10;
+const READ: usize = 128 << 10;
 /// A background process may hold the output open for ever. After the program itself has ended its output counts as over
 /// when nothing came for this long …
 const QUIET: Duration = Duration::from_millis(250);

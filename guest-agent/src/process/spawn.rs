@@ -6,6 +6,9 @@ use std::ffi::{CString, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+/// Many such pipes must fit into what Linux grants a user without privileges: 64 MiB.
+const WIDE: libc::c_int = 256 << 10;
+
 /// What to run, in order of preference: the first path that exists is taken.
 pub struct Candidate {
     pub paths: Vec<CString>,
@@ -108,6 +111,14 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let [reading, writing] = ends;
     // SAFETY: both were just made and belong to nobody else.
     Ok(unsafe { (OwnedFd::from_raw_fd(reading), OwnedFd::from_raw_fd(writing)) })
+}
+
+/// A pipe for much data: each time the other side has to be woken costs an emulated guest more than the bytes do.
+pub fn wide_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let ends = pipe()?;
+    // SAFETY: plain system call. Where it is refused, the pipe is what pipes are.
+    unsafe { libc::fcntl(ends.1.as_raw_fd(), libc::F_SETPIPE_SZ, WIDE) };
+    Ok(ends)
 }
 
 /// The null-terminated pointer arrays that execve wants.

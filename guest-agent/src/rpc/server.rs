@@ -1,6 +1,5 @@
 //! One HTTP/2 connection: bounded in every dimension, each call a task of its own that ends with the connection.
 
-use super::gather::Gather;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::agent::Agent;
@@ -33,9 +32,7 @@ pub async fn serve(transport: &mut dyn Duplex, agent: &Rc<Agent>) {
         .max_concurrent_streams(MAX_STREAMS)
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEADER_LIST);
-    let Ok(Ok(mut connection)) =
-        timeout(HANDSHAKE_DEADLINE, builder.handshake::<_, Bytes>(Gather::new(transport))).await
-    else {
+    let Ok(Ok(mut connection)) = timeout(HANDSHAKE_DEADLINE, builder.handshake::<_, Bytes>(transport)).await else {
         return;
     };
     let mut calls = JoinSet::new();

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-const READ: usize = 64 << 10;
+const READ: usize = 128 << 10;
 /// A worker says one line; more is a broken one, and not kept.
 const LONGEST_LINE: usize = 8 << 10;
 /// A client that neither sends nor takes a byte for so long holds a worker for nothing.
@@ -62,8 +62,8 @@ pub struct Worker {
 impl Worker {
     pub fn start(agent: &Rc<Agent>, method: &str, root: &str) -> io::Result<Self> {
         let argv = ["vm-agent", "worker", method, root].map(CString::new).into_iter().collect::<Result<_, _>>()?;
-        let (stdin, input) = spawn::pipe()?;
-        let (output, stdout) = spawn::pipe()?;
+        let (stdin, input) = spawn::wide_pipe()?;
+        let (output, stdout) = spawn::wide_pipe()?;
         let (errors, stderr) = spawn::pipe()?;
         let (input, output, errors) =
             (NonBlocking::writable(input)?, NonBlocking::readable(output)?, NonBlocking::readable(errors)?);

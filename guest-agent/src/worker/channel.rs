@@ -9,7 +9,7 @@ use prost::Message;
 use std::io::{self, Read, StdinLock, StdoutLock, Write};
 
 /// Data is sent in messages of this size.
-pub const CHUNK: usize = 64 << 10;
+pub const CHUNK: usize = 256 << 10;
 
 pub struct Channel {
     input: StdinLock<'static>,
