@@ -135,6 +135,10 @@ impl Agent {
         self.running.borrow().get(&pid).cloned()
     }
 
+    pub fn give_back(&self, group: &Path) {
+        self.groups.borrow_mut().give_back(group);
+    }
+
     /// Notes a program that runs now; what is returned ends it.
     pub fn began(&self, tree: Tree, grace: Duration, script: Option<ScriptFile>) -> Ending {
         self.running.borrow_mut().insert(tree.pid, tree.clone());
@@ -145,7 +149,7 @@ impl Agent {
     pub fn forget(&self, tree: &Tree) {
         self.running.borrow_mut().remove(&tree.pid);
         if let Bond::Cgroup(folder) = &tree.bond {
-            self.groups.borrow_mut().give_back(folder);
+            self.give_back(folder);
         }
     }
 

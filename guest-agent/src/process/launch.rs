@@ -1,22 +1,23 @@
 //! From a request to a running program: the one way for every service.
 
+use super::ends::{Ends, Input, Parent};
+use super::hold::Hold;
 use super::keeper::Keeper;
 use super::lookup;
-use super::pty::{self, Size};
+use super::pty::Size;
 use super::reap::Ended;
 use super::refusal;
 use super::script::ScriptFile;
 use super::spawn::{self, Candidate, Child, Containment, Failure, Spec};
 use super::tree::{Bond, Tree};
 use super::user::{self, Account};
-use crate::agent::{Agent, Ending};
+use crate::agent::Agent;
 use crate::nonblocking::NonBlocking;
 use crate::root;
 use crate::rpc::status::{Code, Status};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
@@ -41,13 +42,6 @@ pub struct Request {
     pub output: bool,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
-}
-
-/// Where a program's standard input is written.
-pub enum Input {
-    None,
-    Pipe(NonBlocking),
-    Terminal(Rc<NonBlocking>),
 }
 
 pub struct Running {
@@ -80,54 +74,6 @@ pub async fn after(timeout: Option<Duration>) {
     }
 }
 
-/// While this exists the program belongs to a call. Dropped before `let_go`, it ends the whole tree.
-pub struct Hold {
-    agent: Rc<Agent>,
-    ending: Option<Ending>,
-}
-
-impl Hold {
-    pub fn new(agent: &Rc<Agent>, ending: Ending) -> Self {
-        Self { agent: Rc::clone(agent), ending: Some(ending) }
-    }
-
-    pub fn signal(&self, number: i32) {
-        if let Some(ending) = &self.ending {
-            ending.tree.signal(number);
-        }
-    }
-
-    /// Ends the whole tree: SIGTERM, the grace, SIGKILL. Returns when it is gone.
-    pub async fn end(&self) {
-        if let Some(ending) = &self.ending {
-            ending.tree.end(ending.grace).await;
-        }
-    }
-
-    /// Ends the whole tree without a grace. Returns when it is gone.
-    pub async fn kill(self) {
-        if let Some(ending) = &self.ending {
-            ending.tree.end(Duration::ZERO).await;
-        }
-        self.let_go();
-    }
-
-    /// The program is over; what it left in the background goes on.
-    pub fn let_go(mut self) {
-        if let Some(ending) = self.ending.take() {
-            self.agent.forget(&ending.tree);
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Some(ending) = self.ending.take() {
-            self.agent.end(ending);
-        }
-    }
-}
-
 pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Status> {
     agent.admit()?;
     let root = agent.root()?;
@@ -137,21 +83,30 @@ pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Statu
     let (candidates, script) = candidates(root, &request.program, account.as_ref(), search)?;
     let ends =
         Ends::make(root, &request, account.as_ref()).map_err(|error| Status::from_io(&error, "the program's pipes"))?;
+    let env = environment_strings(&env)?;
+    let directories = directories(&request.cwd, account.as_ref())?;
+    // Last, since a cgroup does not go by itself when something is refused.
     let (group, containment) = match agent.new_group() {
         Some((folder, procs)) => (Some(folder), Containment::Cgroup(procs)),
         None => (None, Containment::Keeper),
     };
     let spec = Spec {
         candidates,
-        env: env.iter().map(|(key, value)| c_string(&format!("{key}={value}"), "bad-env")).collect::<Result<_, _>>()?,
+        env,
         root: (root != Path::new("/")).then(|| CString::new(root.as_os_str().as_encoded_bytes()).unwrap_or_default()),
-        directories: directories(&request.cwd, account.as_ref())?,
+        directories,
         account,
         stdio: ends.child,
         terminal: request.terminal.is_some(),
         containment,
     };
-    let Child { pid, report, keeper } = spawn::fork(spec).map_err(|error| Status::from_io(&error, "a new process"))?;
+    let Child { pid, report, keeper } = match spawn::fork(spec) {
+        Ok(child) => child,
+        Err(error) => {
+            group.inspect(|folder| agent.give_back(folder));
+            return Err(Status::from_io(&error, "a new process"));
+        }
+    };
     let bond = match (group, &keeper) {
         (Some(folder), _) => Bond::Cgroup(folder),
         (None, Some(keeper)) => Bond::Keeper(keeper.pid),
@@ -214,6 +169,12 @@ fn environment(request: &Request, account: Option<&Account>) -> BTreeMap<String,
     own.chain(request.env.clone()).collect()
 }
 
+fn environment_strings(env: &BTreeMap<String, String>) -> Result<Vec<CString>, Status> {
+    // Not the value, which may be a secret.
+    let bad = |key| Status::invalid("bad-env", format!("a zero byte is in the environment variable: {key:?}"));
+    env.iter().map(|(key, value)| CString::new(format!("{key}={value}")).map_err(|_| bad(key))).collect()
+}
+
 fn candidates(
     root: &Path,
     program: &Program,
@@ -251,60 +212,4 @@ fn directories(cwd: &str, account: Option<&Account>) -> Result<Vec<CString>, Sta
 
 fn c_string(text: &str, reason: &'static str) -> Result<CString, Status> {
     CString::new(text).map_err(|_| Status::invalid(reason, format!("a zero byte is in the text: {text:?}")))
-}
-
-/// The program's three descriptors and our ends of them.
-struct Ends {
-    child: [OwnedFd; 3],
-    parent: Parent,
-}
-
-struct Parent {
-    input: Input,
-    stdout: Option<Rc<NonBlocking>>,
-    stderr: Option<Rc<NonBlocking>>,
-    terminal: Option<Rc<NonBlocking>>,
-}
-
-impl Ends {
-    fn make(root: &Path, request: &Request, account: Option<&Account>) -> std::io::Result<Self> {
-        // A program may open /dev/stdout and /dev/tty anew, which only their owner may.
-        let own = |fd: &OwnedFd| {
-            if let Some(account) = account {
-                let _ = std::os::unix::fs::fchown(fd, Some(account.uid), None);
-            }
-        };
-        if let Some((size, _)) = request.terminal {
-            let (master, slave) = pty::open(root, size)?;
-            own(&slave);
-            let terminal = Rc::new(NonBlocking::both(master)?);
-            let parent = Parent {
-                input: Input::Terminal(Rc::clone(&terminal)),
-                stdout: Some(Rc::clone(&terminal)),
-                stderr: None,
-                terminal: Some(terminal),
-            };
-            return Ok(Self { child: [slave.try_clone()?, slave.try_clone()?, slave], parent });
-        }
-        let (stdin, input) = if request.stdin {
-            let (reading, writing) = spawn::wide_pipe()?;
-            own(&reading);
-            (reading, Input::Pipe(NonBlocking::writable(writing)?))
-        } else {
-            (File::open("/dev/null")?.into(), Input::None)
-        };
-        let output = || -> std::io::Result<(Option<Rc<NonBlocking>>, OwnedFd)> {
-            if !request.output {
-                return Ok((None, File::options().write(true).open("/dev/null")?.into()));
-            }
-            let (reading, writing) = spawn::wide_pipe()?;
-            own(&writing);
-            Ok((Some(Rc::new(NonBlocking::readable(reading)?)), writing))
-        };
-        let ((stdout, child_stdout), (stderr, child_stderr)) = (output()?, output()?);
-        Ok(Self {
-            child: [stdin, child_stdout, child_stderr],
-            parent: Parent { input, stdout, stderr, terminal: None },
-        })
-    }
 }

@@ -1,6 +1,8 @@
 //! Programs: starting them as the right user in the right root, their bytes, their whole trees, and their end.
 
+pub mod ends;
 pub mod group;
+pub mod hold;
 mod keeper;
 pub mod launch;
 pub mod lookup;

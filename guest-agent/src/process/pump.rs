@@ -1,6 +1,8 @@
 //! Everything that goes between a client and its running program, both ways at once.
 
-use super::launch::{Hold, Input, Running, after};
+use super::ends::Input;
+use super::hold::Hold;
+use super::launch::{Running, after};
 use super::output::{self, Field, Output};
 use super::pty::{self, Size};
 use super::reap::Ended;

@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, Ending};
 use crate::nonblocking::NonBlocking;
-use crate::process::launch::Hold;
+use crate::process::hold::Hold;
 use crate::process::reap::Ended;
 use crate::process::spawn::{self, Candidate, Containment, Spec};
 use crate::process::tree::{Bond, Tree};
