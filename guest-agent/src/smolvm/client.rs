@@ -134,16 +134,20 @@ impl<'a> Reader<'a> {
 
 pub struct Writer<'a> {
     target: Box<dyn AsyncWrite + Unpin + 'a>,
-    /// What is left of the frame that is being sent. A cancelled `send` leaves it, and the next one starts with it.
+    /// What is left of the frames that are being sent. A cancelled `send` leaves it, and the next one starts with it.
     pending: BytesMut,
 }
 
 impl Writer<'_> {
     pub async fn send(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
         self.flush().await?;
+        self.add(kind, payload);
+        self.flush().await
+    }
+
+    fn add(&mut self, kind: u8, payload: &[u8]) {
         self.pending.extend_from_slice(&Header { kind, length: payload.len() }.write());
         self.pending.extend_from_slice(payload);
-        self.flush().await
     }
 
     /// A frame under a deadline.
@@ -179,6 +183,9 @@ impl Sink for Writer<'_> {
     }
 
     async fn output(&mut self, field: u8, data: Bytes) -> Result<(), Gone> {
-        self.send(field, &data).await.map_err(|_| Gone)
+        self.flush().await.map_err(|_| Gone)?;
+        // All of it at once, so that nothing is lost when this is dropped.
+        data.chunks(frame::CHUNK).for_each(|chunk| self.add(field, chunk));
+        self.flush().await.map_err(|_| Gone)
     }
 }
