@@ -4,7 +4,7 @@
 mod support;
 
 use std::time::Duration;
-use support::{Agent, argv, is_alive, run, script, sh, until};
+use support::{Agent, argv, children, is_alive, run, script, sh, until};
 use vm_agent::r#gen::agent::{
     ExecSignal, ExecStart, InfoRequest, InfoResponse, SignalRequest, SignalResponse, exec_request::Request,
 };
@@ -222,8 +222,4 @@ fn ten_thousand_programs_leave_neither_descriptors_nor_processes() {
         until("nothing is left", || count("fd") <= before && children(&agent).is_empty()).await;
         assert_eq!(count("task"), 1);
     });
-}
-
-fn children(agent: &Agent) -> String {
-    std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", agent.process.id())).unwrap()
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
-use support::{Agent, Folder, Mount, get, put, run, trailer, until, workers};
+use support::{Agent, Folder, Mount, children, get, put, run, trailer, until};
 use vm_agent::r#gen::agent::*;
 
 #[test]
@@ -59,7 +59,7 @@ fn lost_client_leaves_nothing_behind() {
         let folder = agent.folder.path("d");
         until("the worker has begun", || fs::metadata(&folder).is_ok()).await;
         drop((call, client));
-        until("the worker is gone", || workers(&agent).is_empty()).await;
+        until("the worker is gone", || children(&agent).is_empty()).await;
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     });
 }
@@ -105,9 +105,9 @@ fn killed_worker_leaves_nothing_behind() {
             let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
             targets.any(|target| target.starts_with(agent.folder.path("d")))
         };
-        until("the worker has its file", || workers(&agent).first().is_some_and(is_open)).await;
+        until("the worker has its file", || children(&agent).first().is_some_and(is_open)).await;
         // SAFETY: plain system call on a child of our child.
-        unsafe { libc::kill(workers(&agent)[0], libc::SIGKILL) };
+        unsafe { libc::kill(children(&agent)[0], libc::SIGKILL) };
         assert_eq!(call.next::<PutFileResponse>().await, None);
         assert_eq!((call.end().code, &*call.end().reason), (13, "worker-failed"));
         assert_eq!(fs::read_dir(agent.folder.path("d")).unwrap().count(), 1);

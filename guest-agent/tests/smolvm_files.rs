@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use support::smolvm::{DATA, EOF, STDOUT, frame};
-use support::{Agent, run, until};
+use support::{Agent, children, run, until};
 use tokio::io::AsyncWriteExt;
 
 /// Sends a whole upload as SmolVM's client does, its EOF frame too when told.
@@ -162,9 +162,10 @@ fn lost_client_leaves_nothing_half_written() {
         client.send(&frame(DATA, &[1; 10_000])).await;
         // Cut inside a frame.
         client.send(&frame(DATA, &[1; 10_000])[..500]).await;
-        until("the upload has begun", || !only_these(&agent.folder.0, &["f"])).await;
+        until("the upload has begun", || !children(&agent).is_empty()).await;
         drop(client);
-        until("nothing is left of it", || only_these(&agent.folder.0, &["f"])).await;
+        until("the worker is gone", || children(&agent).is_empty()).await;
+        assert!(only_these(&agent.folder.0, &["f"]));
         assert_eq!(fs::read(&path).unwrap(), b"old");
     });
 }

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use support::{Agent, Download, Mount, get_tree, put_tree, run, tree, workers};
+use support::{Agent, Download, Mount, get_tree, put_tree, run, tree};
 use vm_agent::r#gen::agent::*;
 
 fn names(archive: &[u8]) -> Vec<String> {
@@ -192,7 +192,7 @@ fn lost_client_leaves_no_half_file() {
         call.send(&PutTreeRequest { request: Some(put_tree_request::Request::Data(data)) }).await;
         support::until("the first file is there", || fs::metadata(format!("{target}/a")).is_ok()).await;
         drop((call, client));
-        support::until("the worker is gone", || workers(&agent).is_empty()).await;
+        support::until("the worker is gone", || support::children(&agent).is_empty()).await;
         assert_eq!(fs::read(format!("{target}/a")).unwrap(), b"whole");
         assert_eq!(fs::read(format!("{target}/b")).unwrap(), b"old");
         assert_eq!(fs::read_dir(&target).unwrap().count(), 2, "nothing temporary is left");

@@ -142,7 +142,7 @@ pub fn script(content: &str) -> ExecStart {
 }
 
 /// The worker processes that this agent runs.
-pub fn workers(agent: &Agent) -> Vec<i32> {
+pub fn children(agent: &Agent) -> Vec<i32> {
     let pid = agent.process.id();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
