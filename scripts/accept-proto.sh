@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH"
 
 if [ "${1-}" != --break ]; then
-    buf breaking --against proto/descriptor.json
+    buf breaking proto --against proto/descriptor.json
 fi
-buf build --exclude-source-info -o proto/descriptor.json
+buf build proto --exclude-source-info -o proto/descriptor.json
 prettier --write --log-level warn proto/descriptor.json

@@ -23,7 +23,7 @@ async function copyOfContract(): Promise<string> {
 /** What would break a program that knows the accepted contract; empty when nothing would. */
 async function breaks(directory: string): Promise<string> {
   try {
-    await run(BUF, ['breaking', '--against', 'proto/descriptor.json'], { cwd: directory });
+    await run(BUF, ['breaking', 'proto', '--against', 'proto/descriptor.json'], { cwd: directory });
     return '';
   } catch (error) {
     return (error as { stdout: string }).stdout;
@@ -39,7 +39,7 @@ async function change(directory: string, name: string, from: string, to: string)
 
 describe('the contract of the agent', () => {
   it('is the one in proto/descriptor.json (accept a change with: sh scripts/accept-proto.sh)', async () => {
-    const { stdout } = await run(BUF, ['build', '--exclude-source-info', '-o', '-#format=json'], {
+    const { stdout } = await run(BUF, ['build', 'proto', '--exclude-source-info', '-o', '-#format=json'], {
       cwd: ROOT,
       maxBuffer: 16 * 2 ** 20,
     });
