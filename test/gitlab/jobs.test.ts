@@ -208,7 +208,7 @@ describe('a job that is cancelled', () => {
     const { settings, vms, directory } = await gitLabHost();
     const afterScript = [`cat ${directory}/runner/*/response.json >/dev/null && echo "vm is there"`];
     const job = startJob(aJob({ script, afterScript, artifacts: true }), settings);
-    await job.trace.shows('grandchild=');
+    await expect.poll(() => pidsIn(job.trace.text), { timeout: 20_000 }).toHaveLength(2);
     await job.trace.shows('ready\n');
     const [vm] = await vms();
     job.cancel('canceling');
@@ -252,7 +252,7 @@ describe('a job that is cancelled', () => {
   it('at once ends the tree and goes straight to cleanup', async () => {
     const { settings, vms } = await gitLabHost();
     const job = startJob(aJob({ script, afterScript: ['echo never'], artifacts: true }), settings);
-    await job.trace.shows('grandchild=');
+    await expect.poll(() => pidsIn(job.trace.text), { timeout: 20_000 }).toHaveLength(2);
     await job.trace.shows('ready\n');
     job.cancel('canceled');
     expect(await job.result).toEqual({ state: 'failed', failureReason: 'job_canceled' });
