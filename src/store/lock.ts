@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, lstat, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, unlink, writeFile } from 'node:fs/promises';
 
 import pRetry from 'p-retry';
 
@@ -30,7 +30,7 @@ export async function acquireLock(path: string, options: LockOptions): Promise<L
     const lock = await tryLock(path, options.processes);
     if (lock !== undefined) return lock;
     const holder = await readHolder(path);
-    if (holder !== undefined && !told) {
+    if (holder !== undefined && holder !== 'nobody' && !told) {
       told = true;
       options.onWait?.(holder);
     }
@@ -61,7 +61,7 @@ export async function tryLock(path: string, processes: ProcessTable): Promise<Lo
 
 async function isHeld(path: string, processes: ProcessTable): Promise<boolean> {
   const holder = await readHolder(path);
-  return holder !== undefined && processes.isAlive(holder);
+  return holder !== undefined && holder !== 'nobody' && processes.isAlive(holder);
 }
 
 /** The file appears whole or not at all: a link to a finished one. */
@@ -88,24 +88,16 @@ async function breakLock(path: string, processes: ProcessTable): Promise<void> {
   // Somebody else is at it: the next round sees what came of it.
   if (mutex === undefined) return;
   try {
-    if ((await exists(path)) && !(await isHeld(path, processes))) await removeFile(path);
+    // One look decides: between two the lock could become another's.
+    const holder = await readHolder(path);
+    if (holder === 'nobody' || (holder !== undefined && !processes.isAlive(holder))) await removeFile(path);
   } finally {
     await mutex.release();
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') return false;
-    throw fileError('look at a lock', path, cause);
-  }
-}
-
-/** Who has the lock; `undefined` when nobody has, or when what is there names nobody. */
-async function readHolder(path: string): Promise<ProcessIdentity | undefined> {
+/** Who has the lock; `undefined` when it is free. */
+async function readHolder(path: string): Promise<ProcessIdentity | 'nobody' | undefined> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -114,10 +106,10 @@ async function readHolder(path: string): Promise<ProcessIdentity | undefined> {
     throw fileError('read a lock', path, cause);
   }
   try {
-    return parseProcessIdentity(JSON.parse(text));
+    return parseProcessIdentity(JSON.parse(text)) ?? 'nobody';
   } catch {
     // Not JSON: a lock that names nobody has no holder to respect.
-    return undefined;
+    return 'nobody';
   }
 }
 
