@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file vmrunner/agent/v1/exec.proto.
  */
 export const file_vmrunner_agent_v1_exec: GenFile = /*@__PURE__*/
-  fileDesc("Chx2bXJ1bm5lci9hZ2VudC92MS9leGVjLnByb3RvEhF2bXJ1bm5lci5hZ2VudC52MSLyAQoLRXhlY1JlcXVlc3QSLQoFc3RhcnQYASABKAsyHC52bXJ1bm5lci5hZ2VudC52MS5FeGVjU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEjQKCXN0ZGluX2VuZBgDIAEoCzIfLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNTdGRpbkVuZEgAEi8KBnNpZ25hbBgEIAEoCzIdLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNTaWduYWxIABIxCgZyZXNpemUYBSABKAsyHy52bXJ1bm5lci5hZ2VudC52MS5UZXJtaW5hbFNpemVIAEIJCgdyZXF1ZXN0IpUDCglFeGVjU3RhcnQSJQoEcm9vdBgBIAEoDjIXLnZtcnVubmVyLmFnZW50LnYxLlJvb3QSJwoEYXJndhgCIAEoCzIXLnZtcnVubmVyLmFnZW50LnYxLkFyZ3ZIABIrCgZzY3JpcHQYAyABKAsyGS52bXJ1bm5lci5hZ2VudC52MS5TY3JpcHRIABIyCgNlbnYYBCADKAsyJS52bXJ1bm5lci5hZ2VudC52MS5FeGVjU3RhcnQuRW52RW50cnkSEQoJY2xlYXJfZW52GAUgASgIEgsKA2N3ZBgGIAEoCRIMCgR1c2VyGAcgASgJEg0KBXN0ZGluGAggASgIEi0KCHRlcm1pbmFsGAkgASgLMhsudm1ydW5uZXIuYWdlbnQudjEuVGVybWluYWwSEAoIZ3JhY2VfbXMYCiABKA0SEgoKdGltZW91dF9tcxgLIAEoBBIOCgZkZXRhY2gYDCABKAgaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIJCgdwcm9ncmFtIhYKBEFyZ3YSDgoGdmFsdWVzGAEgAygJIicKBlNjcmlwdBIPCgdjb250ZW50GAEgASgMEgwKBGFyZ3MYAiADKAkiRwoIVGVybWluYWwSLQoEc2l6ZRgBIAEoCzIfLnZtcnVubmVyLmFnZW50LnYxLlRlcm1pbmFsU2l6ZRIMCgR0ZXJtGAIgASgJIi0KDFRlcm1pbmFsU2l6ZRIMCgRyb3dzGAEgASgNEg8KB2NvbHVtbnMYAiABKA0iDgoMRXhlY1N0ZGluRW5kIhwKCkV4ZWNTaWduYWwSDgoGbnVtYmVyGAEgASgFIp4BCgxFeGVjUmVzcG9uc2USMQoHc3RhcnRlZBgBIAEoCzIeLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNTdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKwoEZXhpdBgEIAEoCzIbLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNFeGl0SABCCgoIcmVzcG9uc2UiGgoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgNImwKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSDgoGc2lnbmFsGAIgASgFEhEKCXRpbWVkX291dBgDIAEoCBIvCgV1c2FnZRgEIAEoCzIgLnZtcnVubmVyLmFnZW50LnYxLlJlc291cmNlVXNhZ2UiVgoNUmVzb3VyY2VVc2FnZRITCgt1c2VyX21pY3JvcxgBIAEoBBIVCg1zeXN0ZW1fbWljcm9zGAIgASgEEhkKEXBlYWtfbWVtb3J5X2J5dGVzGAMgASgEIiwKDVNpZ25hbFJlcXVlc3QSCwoDcGlkGAEgASgNEg4KBm51bWJlchgCIAEoBSIQCg5TaWduYWxSZXNwb25zZWIGcHJvdG8z", [file_vmrunner_agent_v1_root]);
+  fileDesc("Chx2bXJ1bm5lci9hZ2VudC92MS9leGVjLnByb3RvEhF2bXJ1bm5lci5hZ2VudC52MSLyAQoLRXhlY1JlcXVlc3QSLQoFc3RhcnQYASABKAsyHC52bXJ1bm5lci5hZ2VudC52MS5FeGVjU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEjQKCXN0ZGluX2VuZBgDIAEoCzIfLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNTdGRpbkVuZEgAEi8KBnNpZ25hbBgEIAEoCzIdLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNTaWduYWxIABIxCgZyZXNpemUYBSABKAsyHy52bXJ1bm5lci5hZ2VudC52MS5UZXJtaW5hbFNpemVIAEIJCgdyZXF1ZXN0IscDCglFeGVjU3RhcnQSJQoEcm9vdBgBIAEoDjIXLnZtcnVubmVyLmFnZW50LnYxLlJvb3QSJwoEYXJndhgCIAEoCzIXLnZtcnVubmVyLmFnZW50LnYxLkFyZ3ZIABIrCgZzY3JpcHQYAyABKAsyGS52bXJ1bm5lci5hZ2VudC52MS5TY3JpcHRIABIyCgNlbnYYBCADKAsyJS52bXJ1bm5lci5hZ2VudC52MS5FeGVjU3RhcnQuRW52RW50cnkSEQoJY2xlYXJfZW52GAUgASgIEgsKA2N3ZBgGIAEoCRIMCgR1c2VyGAcgASgJEg0KBXN0ZGluGAggASgIEi0KCHRlcm1pbmFsGAkgASgLMhsudm1ydW5uZXIuYWdlbnQudjEuVGVybWluYWwSEAoIZ3JhY2VfbXMYCiABKA0SEgoKdGltZW91dF9tcxgLIAEoBBIOCgZkZXRhY2gYDCABKAgSEgoKZW50cnlwb2ludBgNIAEoCBISCgV1bWFzaxgOIAEoDUgBiAEBGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHcHJvZ3JhbUIICgZfdW1hc2siFgoEQXJndhIOCgZ2YWx1ZXMYASADKAkiNwoGU2NyaXB0Eg8KB2NvbnRlbnQYASABKAwSDAoEYXJncxgCIAMoCRIOCgZzaGVsbHMYAyADKAkiRwoIVGVybWluYWwSLQoEc2l6ZRgBIAEoCzIfLnZtcnVubmVyLmFnZW50LnYxLlRlcm1pbmFsU2l6ZRIMCgR0ZXJtGAIgASgJIi0KDFRlcm1pbmFsU2l6ZRIMCgRyb3dzGAEgASgNEg8KB2NvbHVtbnMYAiABKA0iDgoMRXhlY1N0ZGluRW5kIhwKCkV4ZWNTaWduYWwSDgoGbnVtYmVyGAEgASgFIp4BCgxFeGVjUmVzcG9uc2USMQoHc3RhcnRlZBgBIAEoCzIeLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNTdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKwoEZXhpdBgEIAEoCzIbLnZtcnVubmVyLmFnZW50LnYxLkV4ZWNFeGl0SABCCgoIcmVzcG9uc2UiGgoLRXhlY1N0YXJ0ZWQSCwoDcGlkGAEgASgNImwKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSDgoGc2lnbmFsGAIgASgFEhEKCXRpbWVkX291dBgDIAEoCBIvCgV1c2FnZRgEIAEoCzIgLnZtcnVubmVyLmFnZW50LnYxLlJlc291cmNlVXNhZ2UiVgoNUmVzb3VyY2VVc2FnZRITCgt1c2VyX21pY3JvcxgBIAEoBBIVCg1zeXN0ZW1fbWljcm9zGAIgASgEEhkKEXBlYWtfbWVtb3J5X2J5dGVzGAMgASgEIiwKDVNpZ25hbFJlcXVlc3QSCwoDcGlkGAEgASgNEg4KBm51bWJlchgCIAEoBSIQCg5TaWduYWxSZXNwb25zZWIGcHJvdG8z", [file_vmrunner_agent_v1_root]);
 
 /**
  * @generated from message vmrunner.agent.v1.ExecRequest
@@ -98,7 +98,8 @@ export type ExecStart = Message<"vmrunner.agent.v1.ExecStart"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Added to the agent's own small environment (PATH, HOME, USER, LOGNAME, SHELL), or the whole of it with clear_env.
+   * Added to that of the image and the agent's own small one (PATH, HOME, HOSTNAME, USER, LOGNAME, SHELL), or the whole of
+   * it with clear_env.
    *
    * @generated from field: map<string, string> env = 4;
    */
@@ -110,14 +111,14 @@ export type ExecStart = Message<"vmrunner.agent.v1.ExecStart"> & {
   clearEnv: boolean;
 
   /**
-   * Absolute. Default: the user's home, "/" if there is none.
+   * Absolute. Default: the image's working directory, else the user's home, "/" if there is none.
    *
    * @generated from field: string cwd = 6;
    */
   cwd: string;
 
   /**
-   * "name", "uid", "name:group" or "uid:gid". Default: root.
+   * "name", "uid", "name:group" or "uid:gid". Default: the image's user, else root.
    *
    * @generated from field: string user = 7;
    */
@@ -160,6 +161,21 @@ export type ExecStart = Message<"vmrunner.agent.v1.ExecStart"> & {
    * @generated from field: bool detach = 12;
    */
   detach: boolean;
+
+  /**
+   * argv are the arguments of the image's ENTRYPOINT; when there are none, the image's CMD is. A script is run through the
+   * ENTRYPOINT, too. Without an ENTRYPOINT that is as if this were not set. In the image root only.
+   *
+   * @generated from field: bool entrypoint = 13;
+   */
+  entrypoint: boolean;
+
+  /**
+   * Permission bits that new files do not get. Default: 022.
+   *
+   * @generated from field: optional uint32 umask = 14;
+   */
+  umask?: number | undefined;
 };
 
 /**
@@ -204,6 +220,13 @@ export type Script = Message<"vmrunner.agent.v1.Script"> & {
    * @generated from field: repeated string args = 2;
    */
   args: string[];
+
+  /**
+   * Programs to run it with instead of its #! line: the first of these absolute paths that is there.
+   *
+   * @generated from field: repeated string shells = 3;
+   */
+  shells: string[];
 };
 
 /**

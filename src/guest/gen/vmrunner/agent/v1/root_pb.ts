@@ -32,7 +32,8 @@ export enum Root {
   IMAGE = 1,
 
   /**
-   * The root of the default image, which carries our own tools. Until images are layers the two are one.
+   * The root of the default image, which carries our own tools. The two are one when the job
+   * runs in that image, and before Enter.
    *
    * @generated from enum value: ROOT_BASE = 2;
    */
