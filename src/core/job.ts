@@ -3,10 +3,27 @@ export type NetworkPolicy = 'none' | 'open';
 
 export const NETWORK_POLICIES: readonly NetworkPolicy[] = ['none', 'open'];
 
+/** When an image is looked for in its registry: always, when it is not on this host, or never. */
+export type PullPolicy = 'always' | 'if-not-present' | 'never';
+
+export const PULL_POLICIES: readonly PullPolicy[] = ['always', 'if-not-present', 'never'];
+
+/**
+ * Whether a VM starts from a template. `auto`: when that works here, else it boots; `always`: else it fails; `never`: it
+ * boots, and no template is made.
+ */
+export type TemplatePolicy = 'auto' | 'always' | 'never';
+
+export const TEMPLATE_POLICIES: readonly TemplatePolicy[] = ['auto', 'always', 'never'];
+
 /** What a job asks of its VM. */
 export interface VmRequest {
-  /** Image reference; only `default` exists today. */
+  /** Image reference. */
   readonly image: string;
+  /** Default: `if-not-present`. */
+  readonly pull?: PullPolicy | undefined;
+  /** Default: `auto`. */
+  readonly template?: TemplatePolicy | undefined;
   /** Virtual processors. Default: 1 under software emulation, 2 with hardware acceleration. */
   readonly cpus: number | undefined;
   readonly memoryMiB: number;

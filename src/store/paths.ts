@@ -12,7 +12,13 @@ export interface StorePaths {
   readonly version: string;
   readonly vms: string;
   readonly logs: string;
+  /** Compressed downloads, by digest; `*.part` while they come. */
+  readonly blobs: string;
+  /** Data and index of each layer, by the digest of its tar. */
+  readonly layers: string;
   readonly images: string;
+  /** Saved guests that VMs are cloned from. */
+  readonly templates: string;
   readonly refs: string;
   readonly locks: string;
   readonly temporary: string;
@@ -26,7 +32,10 @@ export function storePaths(home: string): StorePaths {
     version: at('version'),
     vms: at('vms'),
     logs: at('logs'),
+    blobs: at('blobs'),
+    layers: at('layers'),
     images: at('images'),
+    templates: at('templates'),
     refs: at('refs'),
     locks: at('locks'),
     temporary: at('tmp'),

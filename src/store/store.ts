@@ -24,7 +24,8 @@ export async function openStore(home: string, processes: ProcessTable): Promise<
   const paths = storePaths(home);
   // Told now, and not after the image was built: a name as long as those that we make up must fit.
   vmPaths(paths, 'vm-0123456789');
-  const directories = [paths.home, paths.vms, paths.logs, paths.images, paths.refs, paths.locks, paths.temporary];
+  const { home: top, vms, logs, blobs, layers, images, templates, refs, locks, temporary } = paths;
+  const directories = [top, vms, logs, blobs, layers, images, templates, refs, locks, temporary];
   for (const directory of directories) {
     try {
       await makeDirectories(directory, 0o700);
