@@ -39,7 +39,13 @@ export const DEFAULT_BOOT_TIMEOUT_MS = 120_000;
 export type Program =
   | { readonly kind: 'argv'; readonly argv: readonly string[] }
   /** A script: run by its `#!` line, else `bash -e`, else `sh -e`. */
-  | { readonly kind: 'script'; readonly content: Uint8Array; readonly args: readonly string[] };
+  | {
+      readonly kind: 'script';
+      readonly content: Uint8Array;
+      readonly args: readonly string[];
+      /** Absolute paths of programs to run it with instead: the first that is there. */
+      readonly shells?: readonly string[] | undefined;
+    };
 
 /** What one message to the agent holds, less what else is in it. */
 export const MOST_SCRIPT_BYTES = 4 * 2 ** 20 - 2 ** 16;
