@@ -30,6 +30,26 @@ export interface VmRequest {
   readonly network: NetworkPolicy;
 }
 
+/** A directory of the VM's own disk that both roots have under the same path. */
+export interface SharedDirectory {
+  readonly path: string;
+  /** Permission bits. Default: 0755. */
+  readonly mode?: number;
+}
+
+/** What a job asks of the root of its image. */
+export interface RootRequest {
+  /** Takes the place of the image's own ENTRYPOINT; its CMD does not count then. */
+  readonly entrypoint?: readonly string[] | undefined;
+  /** Takes the place of the image's own USER. */
+  readonly user?: string | undefined;
+  readonly shared?: readonly SharedDirectory[];
+  /** The image's own init and its arguments, as process 1 of what the job sees. Default: one that only reaps. */
+  readonly init?: readonly string[] | undefined;
+  /** Whether what the job changes becomes a layer. */
+  readonly keepsChanges?: boolean;
+}
+
 export const DEFAULT_IMAGE = 'default';
 export const DEFAULT_MEMORY_MIB = 2048;
 /** How long a VM may take from the start of its process to the first answer of its agent. */

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Client } from '@grpc/grpc-js';
 
+import type { SharedDirectory } from '../core/job.js';
 import { callUnary } from './call.js';
 import { ENTER_MS } from './deadlines.js';
 import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
@@ -17,13 +18,6 @@ export interface ImageDefaults {
   readonly workingDirectory: string;
   readonly entrypoint: readonly string[];
   readonly command: readonly string[];
-}
-
-/** A directory of the scratch disk that both roots have under the same path. */
-export interface SharedDirectory {
-  readonly path: string;
-  /** Permission bits. Default: 0755. */
-  readonly mode?: number;
 }
 
 export interface EnterOptions {

@@ -1,18 +1,26 @@
+import type { Endpoint } from '../core/endpoint.js';
 import type { Finding } from '../core/finding.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
-import type { BootImage } from '../images/boot-image.js';
+import type { BaseGuest, LocalImage } from '../images/image.js';
 import type { ImageLibrary } from '../images/library.js';
 import type { VmRecord } from '../store/record.js';
 import type { Store } from '../store/store.js';
+
+/** All files that a VM boots from. */
+export interface BootFiles {
+  readonly base: BaseGuest;
+  /** `undefined`: the job runs in the default image, which every VM has. */
+  readonly image: LocalImage | undefined;
+}
 
 export interface CreateRequest extends VmRequest {
   readonly name: string;
   /** Random: tells this VM from another one that had its name before. */
   readonly incarnation: string;
-  /** The files of the image; `undefined` for providers that boot none. */
-  readonly bootImage: BootImage | undefined;
+  /** `undefined` for providers that boot none. */
+  readonly boot: BootFiles | undefined;
   readonly owner: ProcessIdentity | undefined;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
@@ -24,6 +32,8 @@ export interface CreateContext {
   readonly log: Log;
   readonly timeline: Timeline;
   readonly signal: AbortSignal;
+  /** Resolves when the agent behind this endpoint has answered, and was let go of. Providers themselves dial nothing. */
+  readonly agentAnswers: (endpoint: Endpoint, signal: AbortSignal) => Promise<void>;
 }
 
 /** Makes, finds and destroys VMs. Deals in data: it never talks to an agent. */
