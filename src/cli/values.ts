@@ -13,7 +13,7 @@ export const VM_NAME: ValueKind<string> = {
 export const IMAGE: ValueKind<string> = {
   reason: 'not the name of an image',
   hint: 'Give a reference such as node:22, oci:DIR or default.',
-  parse: (text) => (/^[^\s-]\S*$/.test(text) ? text : undefined),
+  parse: (text) => (/^[^\s-]/.test(text) ? text : undefined),
 };
 
 export const USER: ValueKind<string> = {

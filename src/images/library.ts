@@ -48,6 +48,8 @@ export interface ImageLibrary {
   /** An image that is here already. */
   find(reference: string): Promise<LocalImage | undefined>;
   list(): Promise<readonly StoredImage[]>;
+  /** Gives an image one more name: `local/NAME`. What had that name before loses it. */
+  name(image: LocalImage, reference: string): Promise<LocalImage>;
   /** Takes a name away; files go when no other name and no VM needs them. @returns bytes that were freed */
   remove(reference: string): Promise<number>;
   /** Writes an OCI layout: a directory, or a file when the name ends with `.tar`. */
