@@ -18,6 +18,8 @@ export interface ActionWorld {
   readonly temporary: string;
   readonly hasToolCache: boolean;
   readonly hasSummary: boolean;
+  /** A machine of GitHub's, which no later job sees. */
+  readonly isThrownAway: boolean;
   readonly store: HomeEnvironment;
   readonly uid: number | undefined;
   readonly host: BuildHost;
@@ -50,6 +52,7 @@ export function readWorld(from: ProcessLike, runner: Pick<Runner, 'getInput'>): 
     temporary: given(env['RUNNER_TEMP']) ?? os.tmpdir(),
     hasToolCache: given(env['RUNNER_TOOL_CACHE']) !== undefined,
     hasSummary: given(env['GITHUB_STEP_SUMMARY']) !== undefined,
+    isThrownAway: env['RUNNER_ENVIRONMENT'] === 'github-hosted',
     store: { VM_RUNNER_HOME: env['VM_RUNNER_HOME'], XDG_DATA_HOME: env['XDG_DATA_HOME'], HOME: env['HOME'] },
     uid,
     host: { platform: from.platform, architecture: from.arch, uid: uid ?? -1, osRelease: readOsRelease() },

@@ -25,8 +25,16 @@ export async function enterImage(agent: GuestAgent, image: LocalImage, request: 
   });
 }
 
-/** Where programs of an image start that are not told, and relative paths with them. */
-export function workingDirectory(image: LocalImage): string {
+/** What of an image decides about its programs, for the record. */
+export function programDefaults(
+  image: LocalImage,
+  request: RootRequest,
+): { readonly workingDirectory: string; readonly user: string | undefined } {
+  const user = request.user ?? image.config.user;
+  return { workingDirectory: workingDirectory(image), user: user === '' ? undefined : user };
+}
+
+function workingDirectory(image: LocalImage): string {
   const { workingDirectory: own } = image.config;
   if (own.startsWith('/')) return own;
   return isDefault(image) ? DEFAULT_DIRECTORY : `/${own}`;

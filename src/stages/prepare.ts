@@ -13,7 +13,7 @@ import type { BootFiles, Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
 import { withAgent } from './attach.js';
 import { cleanup } from './cleanup.js';
-import { enterImage, workingDirectory } from './enter.js';
+import { enterImage, programDefaults } from './enter.js';
 import { reapOrphans } from './reap.js';
 
 export interface PrepareRequest {
@@ -56,8 +56,8 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
     const record = await timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
     const image = boot?.image ?? boot?.base.root;
     await begin(host, record, { image, root: request.root ?? {}, timeoutMs: request.bootTimeoutMs }, context);
-    const directory = image === undefined ? {} : { workingDirectory: workingDirectory(image) };
-    return await host.store.vms.update(record.name, { state: 'ready', ...directory });
+    const defaults = image === undefined ? {} : programDefaults(image, request.root ?? {});
+    return await host.store.vms.update(record.name, { state: 'ready', ...defaults });
   } catch (error) {
     await discard(host, request.name, incarnation, log);
     throw error;

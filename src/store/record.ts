@@ -31,6 +31,8 @@ export interface VmRecord {
   readonly template: string | undefined;
   /** Where programs of the image start, and relative paths with them; `undefined` until its root is made. */
   readonly workingDirectory: string | undefined;
+  /** Whom they run as, as the image says it; `undefined`: root. */
+  readonly user: string | undefined;
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly network: NetworkPolicy;
@@ -89,6 +91,7 @@ export function parseRecord(text: string, path: string): VmRecord {
     imageDigest: optional('imageDigest'),
     template: optional('template'),
     workingDirectory: optional('workingDirectory'),
+    user: optional('user'),
     cpus: number('cpus'),
     memoryMiB: number('memoryMiB'),
     network,

@@ -48,7 +48,8 @@ async function runJob(flags: ParsedFlags, world: World): Promise<number> {
   try {
     const host = await openCliHost(world, settings.provider);
     await inFreshVm(host, settings, { world, log, timeline }, async (agent, record, signal) => {
-      const context = { world, log, timeline, signal, directory: directoryOf(settings, record) };
+      const owner = settings.user ?? record.user;
+      const context = { world, log, timeline, signal, directory: directoryOf(settings, record), owner };
       await timeline.measure('put', () => putFiles(agent, settings, context));
       await runAndCollect(agent, settings, context, outcome);
     });
@@ -114,6 +115,8 @@ interface GuestContext extends RunContext {
   readonly signal: AbortSignal;
   /** Where relative paths of the guest start. */
   readonly directory: string;
+  /** Whom files belong to that are put there. */
+  readonly owner: string | undefined;
 }
 
 async function inFreshVm(
@@ -176,10 +179,10 @@ async function endVm(
 async function putFiles(
   agent: GuestAgent,
   settings: RunSettings,
-  { log, signal, directory }: GuestContext,
+  { log, signal, directory, owner }: GuestContext,
 ): Promise<void> {
   const onSkipped = (name: string): void => log.warn(`left out ${name}: its name is not UTF-8`);
-  const options = { owner: settings.user, signal, onSkipped };
+  const options = { owner, signal, onSkipped };
   if (settings.workspace !== undefined) await agent.putTree(settings.workspace, settings.workspace, options);
   for (const put of settings.puts) {
     const target = path.posix.normalize(absoluteGuestPath(put.target, directory));
