@@ -34,7 +34,7 @@ export async function runStage(args: readonly string[], world: World): Promise<O
   const { shells, ...root } = stageRoot(stage);
   const status = await withAgent(host, record, world.signal, (agent, signal) =>
     run(agent, {
-      ...(isDefaultImage(record) ? {} : root),
+      ...(isDefaultImage(record) ? { entrypoint: root.entrypoint } : root),
       program: { kind: 'script', content, args: [], shells: isDefaultImage(record) ? [] : shells },
       cwd: WORKING_DIRECTORY,
       graceMs: GRACE_MS,

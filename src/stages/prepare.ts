@@ -47,6 +47,7 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   await reapOrphans(host, log);
   const { provider } = host;
   const incarnation = randomBytes(16).toString('hex');
+  if (!provider.bootsImages && request.vm.image !== DEFAULT_IMAGE) throw imageless(provider.name, request.vm.image);
   const boot = provider.bootsImages
     ? await timeline.measure('image', () => bootFiles(host, request.vm, context))
     : undefined;
@@ -62,6 +63,13 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
     await discard(host, request.name, incarnation, log);
     throw error;
   }
+}
+
+function imageless(provider: string, image: string): VmRunnerError {
+  return new VmRunnerError('image-unavailable', `the provider "${provider}" makes no VM, and so boots no image`, {
+    subject: image,
+    hint: 'Leave the image out for a dry run.',
+  });
 }
 
 /** All files that the VM boots from: those of every VM, and the image's own. */

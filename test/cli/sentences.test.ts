@@ -58,7 +58,7 @@ describe('bad input of the command line gets one clear sentence:', () => {
     [['run', '--provider', 'xen', '--', 'true'], 'no such provider: xen. Known are: qemu, fake.'],
     [
       ['run', '--image', 'node:22', '--', 'true'],
-      'no such image: node:22. Only `default` exists in this version of vm-runner.',
+      'the provider "fake" makes no VM, and so boots no image: node:22. Leave the image out for a dry run.',
     ],
     [['exec', 'vm-none', 'true'], 'no such VM: vm-none. See what is there with: vm-runner ps'],
     [['logs', 'vm-none'], 'no such VM, and no logs of it are kept: vm-none. See what is there with: vm-runner ps'],
