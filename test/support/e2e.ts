@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, symlink, copyFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { openHost } from '../../src/providers/host.js';
@@ -7,12 +8,16 @@ import type { Host } from '../../src/providers/provider.js';
 import { AGENTS } from './fake-host.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
-/** A store of its own that shares only what is built: the images, and what is known of acceleration. */
+/** What of a store is built once: files that nobody writes to, so that links to them are as good as copies. */
+const BUILT = ['base', 'images', 'layers', 'refs', 'templates'];
+
+/** A store of its own that shares only what is built: images and templates, and what is known of acceleration. */
 export async function homeWithImages(sharedHome: string): Promise<{ directory: string; home: string }> {
   const directory = await temporaryDirectory();
   const home = path.join(directory, 'home');
   await mkdir(home, { mode: 0o700 });
-  await symlink(path.join(sharedHome, 'images'), path.join(home, 'images'));
+  const built = BUILT.map((name) => path.join(sharedHome, name)).filter((name) => existsSync(name));
+  execFileSync('cp', ['-al', ...built, home]);
   // Not there on a host without the device that would be tried.
   await copyFile(path.join(sharedHome, 'acceleration.json'), path.join(home, 'acceleration.json')).catch(
     () => undefined,
