@@ -7,6 +7,7 @@ import { USER_NETWORK } from '../core/network.js';
 import type { ProcessIdentity } from '../core/process-identity.js';
 import { formatDuration } from '../core/units.js';
 import type { GuestAgent } from '../guest/agent.js';
+import { bootImageOf } from '../images/boot-image.js';
 import type { Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
 import { withAgent } from './attach.js';
@@ -40,7 +41,7 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   const { provider } = host;
   const incarnation = randomBytes(16).toString('hex');
   const bootImage = provider.bootsImages
-    ? await timeline.measure('image', () => host.images.resolve(request.vm.image, { log, signal }))
+    ? await timeline.measure('image', async () => bootImageOf(await host.images.baseGuest({ log, signal })))
     : undefined;
   try {
     const create = { ...request.vm, ...request, bootImage, incarnation };
