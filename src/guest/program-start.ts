@@ -14,7 +14,7 @@ export interface StartOptions extends InRoot {
   /** Whether `env` is the whole environment. Default: it is added to the agent's own small one. */
   readonly clearEnv?: boolean;
   /** Whether `program` is given to the image's ENTRYPOINT; an empty argv then means the image's own command. */
-  readonly entrypoint?: boolean;
+  readonly entrypoint?: boolean | undefined;
   /** Permission bits that new files do not get. Default: 022. */
   readonly umask?: number | undefined;
   /** Absolute path in the guest. Default: the image's working directory, else the user's home. */

@@ -1,11 +1,15 @@
-/** An image resolved to files on this host: all that a provider needs to boot it. Nobody writes to these files. */
+import type { BaseGuest } from './image.js';
+
+/** What a provider booted before there were base guests. Goes when the providers take a {@link BaseGuest}. */
 export interface BootImage {
-  /** As the user named it. */
   readonly reference: string;
-  /** `sha256:…` over everything that went into it; equal digests are equal guests. */
   readonly digest: string;
   readonly kernel: string;
   readonly initramfs: string;
-  /** A raw ext4 image: the base of each VM's overlay. */
   readonly rootDisk: string;
+}
+
+export function bootImageOf(guest: BaseGuest): BootImage {
+  const { digest, kernel, initramfs, scratch, root } = guest;
+  return { reference: root.reference, digest, kernel, initramfs, rootDisk: scratch };
 }

@@ -39,7 +39,7 @@ export async function bake(
   const { reference, script, env } = request;
   const base = await host.images.resolve(request.prepare.vm.image, { log, signal, pull: request.prepare.vm.pull });
   const key = bakeKey(base, script, env);
-  const present = await findBaked(host, reference, key);
+  const present = await host.images.findMade(reference, key);
   if (present !== undefined) return { image: present, made: false };
   const vm = { ...request.prepare.vm, pull: 'never' as const };
   const root = { ...request.prepare.root, keepsChanges: true };
@@ -84,11 +84,6 @@ export async function commit(
 export function bakeKey(base: LocalImage, script: Uint8Array, env: Readonly<Record<string, string>>): string {
   const hash = createHash('sha256').update(JSON.stringify([KEY_VERSION, base.digest, Object.entries(env).sort()]));
   return hash.update(script).digest('hex');
-}
-
-async function findBaked(host: Host, reference: string, key: string): Promise<LocalImage | undefined> {
-  const stored = (await host.images.list()).find((image) => image.references.includes(reference));
-  return stored?.key === key ? await host.images.find(reference) : undefined;
 }
 
 async function runScript(agent: GuestAgent, request: BakeRequest, signal: AbortSignal): Promise<void> {

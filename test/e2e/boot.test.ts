@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 
 import { delay } from '../../src/core/deadline.js';
+import { bootImageOf } from '../../src/images/boot-image.js';
 import { findByArgument } from '../../src/process/end.js';
 import { SYSTEM_PATH } from '../../src/process/system-path.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
@@ -12,13 +13,13 @@ import { probeAcceleration } from '../../src/providers/qemu/acceleration-probe.j
 import { qmpArgument } from '../../src/providers/qemu/machine.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest, NOTHING, remains } from '../providers/support.js';
-import { AGENTS } from '../support/fake-host.js';
+import { AGENTS, SCRATCH } from '../support/fake-host.js';
 
 async function openHost() {
   const processes = new LinuxProcessTable();
   const store = await openStore(inject('sharedHome'), processes);
-  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS });
-  const image = await images.resolve('default', createContext());
+  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS, scratch: SCRATCH });
+  const image = bootImageOf(await images.baseGuest(createContext()));
   return { store, processes, image, provider: providerNamed('qemu') };
 }
 

@@ -5,11 +5,11 @@ import path from 'node:path';
 
 import { openHost } from '../../src/providers/host.js';
 import type { Host } from '../../src/providers/provider.js';
-import { AGENTS } from './fake-host.js';
+import { AGENTS, SCRATCH } from './fake-host.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
 /** What of a store is built once: files that nobody writes to, so that links to them are as good as copies. */
-const BUILT = ['base', 'images', 'layers', 'refs', 'templates'];
+const BUILT = ['guests', 'images', 'layers', 'refs', 'templates'];
 
 /** A store of its own that shares only what is built: images and templates, and what is known of acceleration. */
 export async function homeWithImages(sharedHome: string): Promise<{ directory: string; home: string }> {
@@ -28,7 +28,7 @@ export async function homeWithImages(sharedHome: string): Promise<{ directory: s
 /** That store, opened to make VMs with QEMU. */
 export async function hostWithImages(sharedHome: string, qemuBinary?: string): Promise<Host> {
   const { home } = await homeWithImages(sharedHome);
-  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, qemuBinary });
+  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH, qemuBinary });
 }
 
 /** Command lines of QEMU processes that were started for this store. */

@@ -11,7 +11,7 @@ export const images: Command = {
   name: 'images',
   summary: 'List the images of this store',
   description:
-    'Lists every image that is on this host with the space of its layers. Images share layers, so that the sum is more than what the disk holds.',
+    'Lists every image that is on this host: its size, and what of it goes when it goes, since images share layers.',
   flags: [JSON_FLAG, { name: 'quiet', short: 'q', doc: 'Print names only' }],
   operands: { usage: '', least: 0, most: 0 },
   run: async (flags, world) => {
@@ -40,9 +40,10 @@ function table(stored: readonly StoredImage[]): string {
       name,
       image.digest.slice(0, SHORT_DIGEST),
       String(image.layers),
-      formatSize(image.bytes),
+      formatSize(image.diskBytes),
+      formatSize(image.ownBytes),
       `${formatDuration(Math.max(0, now - image.createdAt))} ago`,
     ]),
   );
-  return renderTable(['IMAGE', 'DIGEST', 'LAYERS', 'SIZE', 'HERE SINCE'], rows);
+  return renderTable(['IMAGE', 'DIGEST', 'LAYERS', 'SIZE', 'OWN', 'HERE SINCE'], rows);
 }

@@ -1,9 +1,8 @@
 import { abortReason } from '../../core/deadline.js';
 import { VmRunnerError } from '../../core/errors.js';
 import type { Finding } from '../../core/finding.js';
-import { DEFAULT_IMAGE } from '../../core/job.js';
 import type { ProcessTable } from '../../core/process-identity.js';
-import type { BootImage } from '../../images/boot-image.js';
+import { bootImageOf, type BootImage } from '../../images/boot-image.js';
 import type { ImageLibrary } from '../../images/library.js';
 import { startDaemon } from '../../process/daemon.js';
 import { SYSTEM_PATH } from '../../process/system-path.js';
@@ -104,12 +103,12 @@ export class QemuProvider implements Provider {
     const subject = this.name;
     // Throws the sentence of a QEMU that is missing or too old.
     const version: Finding = { level: 'ok', subject, text: await qemuVersion(this.#binary, this.#searchPath) };
-    const image = await images.find(DEFAULT_IMAGE);
-    if (image === undefined) {
+    const guest = await images.findBaseGuest();
+    if (guest === undefined) {
       const text = 'hardware acceleration is tried with the first VM, or here once the default image is built';
       return [version, { level: 'ok', subject, text }];
     }
-    const { reason } = await this.#acceleration(image, context, { doubtful: true });
+    const { reason } = await this.#acceleration(bootImageOf(guest), context, { doubtful: true });
     if (reason === undefined) return [version, { level: 'ok', subject, text: 'hardware acceleration works' }];
     return [
       version,

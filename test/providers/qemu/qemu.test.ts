@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import type { BootImage } from '../../../src/images/boot-image.js';
+import { EMPTY_CONFIG } from '../../../src/images/image.js';
 import type { ImageLibrary } from '../../../src/images/library.js';
 import { SYSTEM_PATH } from '../../../src/process/system-path.js';
 import { QemuProvider } from '../../../src/providers/qemu/qemu.js';
@@ -51,11 +52,11 @@ async function writeImage(store: Store): Promise<BootImage> {
 }
 
 /** A library for the doctor, who builds nothing. */
-const images = (image: BootImage | undefined): ImageLibrary => ({
-  find: () => Promise.resolve(image),
-  resolve: () => Promise.reject(new Error('the doctor builds nothing')),
-  check: () => Promise.resolve([]),
-});
+const images = (image: BootImage | undefined): ImageLibrary => {
+  const root = { reference: 'default', digest: 'sha256:0', disk: '', diskBytes: 0, config: EMPTY_CONFIG };
+  const guest = image === undefined ? undefined : { ...image, scratch: image.rootDisk, root };
+  return { findBaseGuest: () => Promise.resolve(guest) } as Partial<ImageLibrary> as ImageLibrary;
+};
 
 function canTry(device: string): boolean {
   try {

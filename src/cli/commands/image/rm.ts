@@ -18,8 +18,9 @@ export const imageRm: Command = {
     for (const operand of flags.operands) {
       const reference = absoluteReference(operand, world.cwd);
       try {
-        const freed = await host.images.remove(reference);
-        world.stdout.write(`${reference}: freed ${formatSize(freed)}\n`);
+        const { freedBytes, kept } = await host.images.remove(reference);
+        const rest = kept === undefined ? '' : `; the rest stays: ${kept}`;
+        world.stdout.write(`${reference}: freed ${formatSize(freedBytes)}${rest}\n`);
       } catch (error) {
         world.stderr.write(`vm-runner: ${toVmRunnerError(error).message}\n`);
         exitCode = OWN_FAILURE;
