@@ -9,9 +9,11 @@ import { formatDuration } from '../core/units.js';
 import type { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
+import { agentAnswers } from './agent-answers.js';
 import { withAgent } from './attach.js';
 import { cleanup } from './cleanup.js';
 import { reapOrphans } from './reap.js';
+import { standInBaseGuest } from './stand-in.js';
 
 export interface PrepareRequest {
   readonly vm: VmRequest;
@@ -39,13 +41,17 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   await reapOrphans(host, log);
   const { provider } = host;
   const incarnation = randomBytes(16).toString('hex');
-  const bootImage = provider.bootsImages
-    ? await timeline.measure('image', () => host.images.resolve(request.vm.image, { log, signal }))
+  const boot = provider.bootsImages
+    ? await timeline.measure('image', async () => ({
+        base: await standInBaseGuest(await host.images.resolve(request.vm.image, { log, signal })),
+        image: undefined,
+      }))
     : undefined;
   try {
-    const create = { ...request.vm, ...request, bootImage, incarnation };
-    const record = await timeline.measure('create', () => provider.create(create, context));
-    await boot(host, record, request.bootTimeoutMs, context);
+    const createContext = { ...context, agentAnswers: agentAnswers(host.processes) };
+    const create = { ...request.vm, ...request, boot, incarnation };
+    const record = await timeline.measure('create', () => provider.create(create, createContext));
+    await bringUp(host, record, request.bootTimeoutMs, context);
     return await host.store.vms.update(record.name, { state: 'ready' });
   } catch (error) {
     await discard(host, request.name, incarnation, log);
@@ -53,7 +59,7 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   }
 }
 
-async function boot(
+async function bringUp(
   host: Host,
   record: VmRecord,
   timeoutMs: number,

@@ -24,7 +24,12 @@ export interface VmRecord {
   /** The process that runs it; `undefined` until it was started. */
   readonly vmm: ProcessIdentity | undefined;
   readonly endpoint: Endpoint;
+  /** As it was asked for. */
   readonly image: string;
+  /** Of the image that it was resolved to; `undefined` where VMs boot none. */
+  readonly imageDigest: string | undefined;
+  /** Key of the template that the VM was cloned from; `undefined` when it booted. */
+  readonly template: string | undefined;
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly network: NetworkPolicy;
@@ -53,6 +58,10 @@ export function parseRecord(text: string, path: string): VmRecord {
     if (typeof field !== 'number') throw damaged(path, `has no number in "${key}"`);
     return field;
   };
+  const optional = (key: string): string | undefined => {
+    const field = fields[key];
+    return typeof field === 'string' ? field : undefined;
+  };
   const process = (key: string): ProcessIdentity | undefined => {
     if (fields[key] === undefined) return undefined;
     const identity = parseProcessIdentity(fields[key]);
@@ -76,11 +85,13 @@ export function parseRecord(text: string, path: string): VmRecord {
     vmm: process('vmm'),
     endpoint,
     image: string('image'),
+    imageDigest: optional('imageDigest'),
+    template: optional('template'),
     cpus: number('cpus'),
     memoryMiB: number('memoryMiB'),
     network,
     frontEnd: string('frontEnd'),
-    job: typeof fields['job'] === 'string' ? fields['job'] : undefined,
+    job: optional('job'),
   };
 }
 

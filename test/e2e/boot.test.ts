@@ -10,6 +10,7 @@ import { LinuxProcessTable } from '../../src/process/table.js';
 import { createProviders } from '../../src/providers/registry.js';
 import { probeAcceleration } from '../../src/providers/qemu/acceleration-probe.js';
 import { qmpArgument } from '../../src/providers/qemu/machine.js';
+import { standInBaseGuest } from '../../src/stages/stand-in.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest, NOTHING, remains } from '../providers/support.js';
 import { AGENTS } from '../support/fake-host.js';
@@ -19,7 +20,8 @@ async function openHost() {
   const store = await openStore(inject('sharedHome'), processes);
   const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS });
   const image = await images.resolve('default', createContext());
-  return { store, processes, image, provider: providerNamed('qemu') };
+  const base = await standInBaseGuest(image);
+  return { store, processes, image, base, provider: providerNamed('qemu') };
 }
 
 async function consoleShows(file: string, pattern: RegExp, withinMs: number): Promise<string> {
@@ -36,10 +38,11 @@ describe('a VM of the default image', () => {
   it.each(['open', 'none'] as const)(
     'boots to its agent with the network "%s" and leaves nothing when it is destroyed',
     async (network) => {
-      const { store, processes, image, provider } = await openHost();
+      const { store, processes, base, provider } = await openHost();
       const name = `boot-${network}-${process.pid}`;
       onTestFinished(() => provider.destroy(name));
-      const record = await provider.create(createRequest({ name, bootImage: image, network }), createContext());
+      const request = createRequest({ name, boot: { base, image: undefined }, network, template: 'never' });
+      const record = await provider.create(request, createContext());
       const paths = store.vms.paths(name);
       await consoleShows(paths.console, /^vm-agent: .*\bready\b/m, 120_000);
       expect(record.vmm !== undefined && processes.isAlive(record.vmm)).toBe(true);

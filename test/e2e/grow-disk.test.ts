@@ -7,6 +7,7 @@ import { GuestAgent } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
 import { QmpClient } from '../../src/providers/qemu/qmp.js';
 import { createProviders } from '../../src/providers/registry.js';
+import { standInBaseGuest } from '../../src/stages/stand-in.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest } from '../providers/support.js';
 import { AGENTS } from '../support/fake-host.js';
@@ -19,9 +20,12 @@ async function bootGuest(name: string) {
   const store = await openStore(inject('sharedHome'), processes);
   const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS });
   const provider = providerNamed('qemu');
-  const bootImage = await images.resolve('default', createContext());
+  const base = await standInBaseGuest(await images.resolve('default', createContext()));
   onTestFinished(() => provider.destroy(name));
-  const record = await provider.create(createRequest({ name, bootImage, memoryMiB: 1024 }), createContext());
+  const record = await provider.create(
+    createRequest({ name, boot: { base, image: undefined }, memoryMiB: 1024, template: 'never' }),
+    createContext(),
+  );
   const signal = AbortSignal.timeout(240_000);
   const agent = await GuestAgent.connect(record.endpoint, { processes, signal });
   onTestFinished(() => agent.close());
@@ -54,7 +58,7 @@ describe('a disk that grows under a running guest', () => {
     expect(await agent.growDisk('/')).toMatchObject({ device: '/dev/vda', filesystem: 'ext4', partitionGrown: false });
     const before = Number(await sh('cat /sys/class/block/vda/size')) * 512;
     using monitor = await QmpClient.connect(qmp);
-    await monitor?.execute('block_resize', { 'node-name': 'disk0', size: before + 1024 * MIB });
+    await monitor?.execute('block_resize', { 'node-name': 'scratch', size: before + 1024 * MIB });
     await sh(`until [ "$(cat /sys/class/block/vda/size)" -gt ${before / 512} ]; do :; done`);
 
     const grown = await agent.growDisk('');
