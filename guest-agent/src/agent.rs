@@ -1,6 +1,7 @@
 //! What all sessions share: how this agent came up, what it runs, and how that ends.
 
 use crate::init;
+use crate::init::disks::Disks;
 use crate::process::group::Groups;
 use crate::process::reap::Reaper;
 use crate::process::script::ScriptFile;
@@ -18,8 +19,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// Where PID 1 mounts the image's root.
-pub const IMAGE_ROOT: &str = "/image";
+/// Where PID 1 mounts the base root.
+pub const BASE_ROOT: &str = "/base";
 
 /// Programs and file workers at a time: a client that starts them in a loop must not take the whole guest.
 const MOST_RUNNING: usize = 1024;
@@ -31,14 +32,15 @@ const OWN_PROGRAM: &CStr = c"/proc/self/exe";
 pub enum Place {
     /// A program among others, with the system's own root.
     Service,
-    /// PID 1, with the image's root mounted below it.
+    /// PID 1, with the base root mounted below it.
     Init(Boot),
 }
 
 /// What PID 1 did before it served anybody.
 pub struct Boot {
-    /// The image's root, or the sentence why there is none.
-    pub root: Result<PathBuf, String>,
+    /// The base root, or the sentence why there is none.
+    pub base: Result<PathBuf, String>,
+    pub disks: Disks,
     /// Steps reached, with the milliseconds of uptime.
     pub marks: RefCell<Vec<(&'static str, u64)>>,
 }
@@ -106,8 +108,8 @@ impl Agent {
     pub fn root(&self) -> Result<&Path, Status> {
         match &self.place {
             Place::Service => Ok(Path::new("/")),
-            Place::Init(Boot { root: Ok(root), .. }) => Ok(root),
-            Place::Init(Boot { root: Err(why), .. }) => {
+            Place::Init(Boot { base: Ok(root), .. }) => Ok(root),
+            Place::Init(Boot { base: Err(why), .. }) => {
                 Err(Status::new(Code::FailedPrecondition, "no-root", format!("no root is mounted: {why}")))
             }
         }

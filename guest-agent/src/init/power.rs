@@ -1,7 +1,8 @@
 //! The end of the guest: file systems made whole, then no power.
 
 use super::console;
-use crate::agent::IMAGE_ROOT;
+use super::mount::SCRATCH;
+use crate::agent::BASE_ROOT;
 use std::ffi::CString;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -60,22 +61,19 @@ fn others_run() -> bool {
     })
 }
 
-/// Syncs where it cannot hold up the agent. Read-only at the end, so that the disk is clean.
+/// Syncs where it cannot hold up the agent. The overlay first, which holds the scratch disk; that read-only at the end, so that
+/// it is clean.
 fn sync_in_a_child() -> i32 {
-    let Ok(root) = CString::new(IMAGE_ROOT) else { return -1 };
-    // SAFETY: one thread, and the child only makes system calls with a string that was made before.
+    let (Ok(base), Ok(scratch)) = (CString::new(BASE_ROOT), CString::new(SCRATCH)) else { return -1 };
+    let none = std::ptr::null();
+    // SAFETY: one thread, and the child only makes system calls with strings that were made before.
     match unsafe { libc::fork() } {
         0 => {
             // SAFETY: as above.
             unsafe {
                 libc::sync();
-                libc::mount(
-                    std::ptr::null(),
-                    root.as_ptr(),
-                    std::ptr::null(),
-                    libc::MS_REMOUNT | libc::MS_RDONLY,
-                    std::ptr::null(),
-                );
+                libc::umount2(base.as_ptr(), libc::MNT_DETACH);
+                libc::mount(none, scratch.as_ptr(), none, libc::MS_REMOUNT | libc::MS_RDONLY, none.cast());
                 libc::sync();
                 libc::_exit(0)
             }

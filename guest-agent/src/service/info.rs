@@ -14,6 +14,7 @@ const PROTOCOL: u32 = 1;
 pub async fn answer(agent: &Agent, requests: &mut Receiver, responses: &mut Sender) -> Result<(), Status> {
     let InfoRequest {} = requests.only().await?;
     let [kernel, hostname] = ["osrelease", "hostname"].map(|name| read(&format!("/proc/sys/kernel/{name}")));
+    // An overlay counts what the disk has that it writes to.
     let disk = agent.root().ok().and_then(system::disk_bytes);
     let (root_disk_bytes, root_disk_free_bytes) = disk.unwrap_or_default();
     let info = InfoResponse {

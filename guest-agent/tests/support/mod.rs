@@ -137,7 +137,8 @@ pub fn sh(command: &str) -> ExecStart {
 }
 
 pub fn script(content: &str) -> ExecStart {
-    let script = Script { content: Bytes::copy_from_slice(content.as_bytes()), args: vec!["one".into(), "two".into()] };
+    let content = Bytes::copy_from_slice(content.as_bytes());
+    let script = Script { content, args: vec!["one".into(), "two".into()], ..Script::default() };
     ExecStart { program: Some(exec_start::Program::Script(script)), ..ExecStart::default() }
 }
 
