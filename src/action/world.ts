@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { Writable } from 'node:stream';
 
-import type { BuildHost } from '../images/bootstrap.js';
+import type { BuildHost } from '../images/debian/bootstrap.js';
 import type { HomeEnvironment } from '../store/home.js';
 import { INPUT_NAMES, type InputName, type RawInputs } from './input-table.js';
 import type { Runner } from './runner.js';

@@ -9,6 +9,7 @@ const BLAME_OF = {
   // What was asked for makes no sense or is not there.
   'invalid-input': 'user',
   'image-unavailable': 'user',
+  'image-invalid': 'user',
   'command-not-found': 'user',
   'command-not-executable': 'user',
   'guest-request-refused': 'user',

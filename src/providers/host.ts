@@ -1,4 +1,4 @@
-import type { Recipe } from '../images/recipe.js';
+import type { Recipe } from '../images/debian/recipe.js';
 import { LinuxProcessTable } from '../process/table.js';
 import { openStore } from '../store/store.js';
 import type { Host } from './provider.js';
@@ -11,6 +11,8 @@ export interface OpenHostOptions {
   readonly provider: string;
   /** Holds `<arch>/vm-agent`. */
   readonly agentDirectory: string;
+  /** The packed scratch disk. Default: the one that is shipped beside the agents. */
+  readonly scratch?: string | undefined;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
@@ -27,6 +29,7 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     store,
     processes,
     agentDirectory: options.agentDirectory,
+    scratch: options.scratch,
     ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
     ...(options.isolateTemplates === undefined ? {} : { isolateTemplates: options.isolateTemplates }),

@@ -8,12 +8,19 @@ import type { ImageLibrary } from '../images/library.js';
 import type { VmRecord } from '../store/record.js';
 import type { Store } from '../store/store.js';
 
+/** All files that a VM boots from. */
+export interface BootFiles {
+  readonly base: BaseGuest;
+  /** `undefined`: the job runs in the default image, which every VM has. */
+  readonly image: LocalImage | undefined;
+}
+
 export interface CreateRequest extends VmRequest {
   readonly name: string;
   /** Random: tells this VM from another one that had its name before. */
   readonly incarnation: string;
-  /** What the VM boots from, and the image of its job: `undefined`, the default one. `undefined` for providers that boot none. */
-  readonly boot: { readonly base: BaseGuest; readonly image: LocalImage | undefined } | undefined;
+  /** `undefined` for providers that boot none. */
+  readonly boot: BootFiles | undefined;
   readonly owner: ProcessIdentity | undefined;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
@@ -25,10 +32,7 @@ export interface CreateContext {
   readonly log: Log;
   readonly timeline: Timeline;
   readonly signal: AbortSignal;
-  /**
-   * Resolves once the agent behind this endpoint answers, and has let go of it by then. Given by the stage, since providers
-   * dial nothing.
-   */
+  /** Resolves when the agent behind this endpoint has answered, and was let go of. Providers themselves dial nothing. */
   readonly agentAnswers: (endpoint: Endpoint, signal: AbortSignal) => Promise<void>;
 }
 

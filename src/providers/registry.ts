@@ -1,9 +1,11 @@
+import path from 'node:path';
+
 import { VmRunnerError } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
 import { agentPath } from '../images/agent-binary.js';
-import { DebianLibrary } from '../images/debian.js';
+import { HostImageLibrary } from '../images/host-library.js';
 import type { ImageLibrary } from '../images/library.js';
-import type { Recipe } from '../images/recipe.js';
+import type { Recipe } from '../images/debian/recipe.js';
 import type { Store } from '../store/store.js';
 import { FakeProvider } from './fake/fake.js';
 import type { Provider, Templates } from './provider.js';
@@ -15,6 +17,8 @@ export interface ProvidersOptions {
   readonly processes: ProcessTable;
   /** Holds `<architecture>/vm-agent`. */
   readonly agentDirectory: string;
+  /** The packed scratch disk. Default: the one that is shipped beside the agents. */
+  readonly scratch?: string | undefined;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
@@ -50,10 +54,11 @@ export function createProviders(options: ProvidersOptions): Providers {
   return {
     providers,
     templates: new TemplateStore({ store, processes }),
-    images: new DebianLibrary({
+    images: new HostImageLibrary({
       store: store.paths,
       processes,
       agentDirectory,
+      scratch: options.scratch ?? path.join(agentDirectory, '../scratch/scratch.ext4.gz'),
       ...(recipe === undefined ? {} : { recipe }),
     }),
     providerNamed: (name) => {

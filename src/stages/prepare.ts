@@ -1,19 +1,18 @@
 import { randomBytes } from 'node:crypto';
 
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
+import type { Endpoint } from '../core/endpoint.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import { USER_NETWORK } from '../core/network.js';
 import type { ProcessIdentity } from '../core/process-identity.js';
 import { formatDuration } from '../core/units.js';
-import type { GuestAgent } from '../guest/agent.js';
+import { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
-import { agentAnswers } from './agent-answers.js';
 import { withAgent } from './attach.js';
 import { cleanup } from './cleanup.js';
 import { reapOrphans } from './reap.js';
-import { standInBaseGuest } from './stand-in.js';
 
 export interface PrepareRequest {
   readonly vm: VmRequest;
@@ -43,20 +42,26 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   const incarnation = randomBytes(16).toString('hex');
   const boot = provider.bootsImages
     ? await timeline.measure('image', async () => ({
-        base: await standInBaseGuest(await host.images.resolve(request.vm.image, { log, signal })),
+        base: await host.images.baseGuest({ log, signal }),
         image: undefined,
       }))
     : undefined;
   try {
-    const createContext = { ...context, agentAnswers: agentAnswers(host.processes) };
+    const agentAnswers = (endpoint: Endpoint, over: AbortSignal): Promise<void> => ask(host, endpoint, over);
     const create = { ...request.vm, ...request, boot, incarnation };
-    const record = await timeline.measure('create', () => provider.create(create, createContext));
+    const record = await timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
     await bringUp(host, record, request.bootTimeoutMs, context);
     return await host.store.vms.update(record.name, { state: 'ready' });
   } catch (error) {
     await discard(host, request.name, incarnation, log);
     throw error;
   }
+}
+
+/** Waits for the agent behind an endpoint, and lets go of it. */
+async function ask({ processes }: Host, endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+  const agent = await GuestAgent.connect(endpoint, { processes, signal });
+  await agent.close();
 }
 
 async function bringUp(

@@ -17,6 +17,8 @@ export interface StorePaths {
   /** Data and index of each layer, by the digest of its tar. */
   readonly layers: string;
   readonly images: string;
+  /** Kernels with their initramfs, and the empty scratch disk. */
+  readonly guests: string;
   /** Saved guests that VMs are cloned from. */
   readonly templates: string;
   readonly refs: string;
@@ -39,6 +41,7 @@ export function storePaths(home: string): StorePaths {
     blobs: at('blobs'),
     layers: at('layers'),
     images: at('images'),
+    guests: at('guests'),
     templates: at('templates'),
     refs: at('refs'),
     locks: at('locks'),

@@ -24,11 +24,10 @@ export interface VmRecord {
   /** The process that runs it; `undefined` until it was started. */
   readonly vmm: ProcessIdentity | undefined;
   readonly endpoint: Endpoint;
-  /** As it was asked for. */
   readonly image: string;
-  /** Of the image that it was resolved to; `undefined` where VMs boot none. */
+  /** Of its manifest; `undefined` where no image boots. */
   readonly imageDigest: string | undefined;
-  /** Key of the template that the VM was cloned from; `undefined` when it booted. */
+  /** Key of the template that it was cloned from; `undefined` when it booted. */
   readonly template: string | undefined;
   readonly cpus: number;
   readonly memoryMiB: number;

@@ -10,18 +10,16 @@ import { LinuxProcessTable } from '../../src/process/table.js';
 import { createProviders } from '../../src/providers/registry.js';
 import { probeAcceleration } from '../../src/providers/qemu/acceleration-probe.js';
 import { qmpArgument } from '../../src/providers/qemu/machine.js';
-import { standInBaseGuest } from '../../src/stages/stand-in.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest, NOTHING, remains } from '../providers/support.js';
-import { AGENTS } from '../support/fake-host.js';
+import { AGENTS, SCRATCH } from '../support/fake-host.js';
 
 async function openHost() {
   const processes = new LinuxProcessTable();
   const store = await openStore(inject('sharedHome'), processes);
-  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS });
-  const image = await images.resolve('default', createContext());
-  const base = await standInBaseGuest(image);
-  return { store, processes, image, base, provider: providerNamed('qemu') };
+  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS, scratch: SCRATCH });
+  const base = await images.baseGuest(createContext());
+  return { store, processes, base, provider: providerNamed('qemu') };
 }
 
 async function consoleShows(file: string, pattern: RegExp, withinMs: number): Promise<string> {
@@ -55,8 +53,8 @@ describe('a VM of the default image', () => {
   );
 
   it('comes through the probe of an acceleration that works', async () => {
-    const { image } = await openHost();
-    const probe = { binary: 'qemu-system-x86_64', kernel: image.kernel, searchPath: SYSTEM_PATH, timeoutSeconds: 60 };
+    const { base } = await openHost();
+    const probe = { binary: 'qemu-system-x86_64', kernel: base.kernel, searchPath: SYSTEM_PATH, timeoutSeconds: 60 };
     expect(await probeAcceleration({ ...probe, acceleration: 'tcg' })).toBeUndefined();
   });
 });

@@ -7,10 +7,9 @@ import { GuestAgent } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
 import { QmpClient } from '../../src/providers/qemu/qmp.js';
 import { createProviders } from '../../src/providers/registry.js';
-import { standInBaseGuest } from '../../src/stages/stand-in.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest } from '../providers/support.js';
-import { AGENTS } from '../support/fake-host.js';
+import { AGENTS, SCRATCH } from '../support/fake-host.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const MIB = 2 ** 20;
@@ -18,9 +17,9 @@ const MIB = 2 ** 20;
 async function bootGuest(name: string) {
   const processes = new LinuxProcessTable();
   const store = await openStore(inject('sharedHome'), processes);
-  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS });
+  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS, scratch: SCRATCH });
   const provider = providerNamed('qemu');
-  const base = await standInBaseGuest(await images.resolve('default', createContext()));
+  const base = await images.baseGuest(createContext());
   onTestFinished(() => provider.destroy(name));
   const record = await provider.create(
     createRequest({ name, boot: { base, image: undefined }, memoryMiB: 1024, template: 'never' }),

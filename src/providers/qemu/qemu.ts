@@ -1,7 +1,6 @@
 import { abortReason } from '../../core/deadline.js';
 import { VmRunnerError } from '../../core/errors.js';
 import type { Finding } from '../../core/finding.js';
-import { DEFAULT_IMAGE } from '../../core/job.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import type { ImageLibrary } from '../../images/library.js';
 import { SYSTEM_PATH } from '../../process/system-path.js';
@@ -92,12 +91,12 @@ export class QemuProvider implements Provider {
     // Throws the sentence of a QEMU that is missing or too old.
     const line = await qemuVersion(this.#binary, this.#host.searchPath);
     const version: Finding = { level: 'ok', subject, text: line };
-    const image = await images.find(DEFAULT_IMAGE);
-    if (image === undefined) {
+    const guest = await images.findBaseGuest();
+    if (guest === undefined) {
       const text = 'hardware acceleration is tried with the first VM, or here once the default image is built';
       return [version, { level: 'ok', subject, text }];
     }
-    const { reason } = await this.#acceleration(line, image.kernel, context, { doubtful: true });
+    const { reason } = await this.#acceleration(line, guest.kernel, context, { doubtful: true });
     if (reason === undefined) return [version, { level: 'ok', subject, text: 'hardware acceleration works' }];
     return [
       version,

@@ -4,7 +4,6 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import type { BootImage } from '../../../src/images/boot-image.js';
 import { EMPTY_CONFIG, type BaseGuest } from '../../../src/images/image.js';
 import type { ImageLibrary } from '../../../src/images/library.js';
 import { SYSTEM_PATH } from '../../../src/process/system-path.js';
@@ -48,11 +47,8 @@ async function writeBaseGuest(store: Store): Promise<BaseGuest> {
 }
 
 /** A library for the doctor, who builds nothing. */
-const images = (image: BootImage | undefined): ImageLibrary => ({
-  find: () => Promise.resolve(image),
-  resolve: () => Promise.reject(new Error('the doctor builds nothing')),
-  check: () => Promise.resolve([]),
-});
+const images = (guest: BaseGuest | undefined): ImageLibrary =>
+  ({ findBaseGuest: () => Promise.resolve(guest) }) as Partial<ImageLibrary> as ImageLibrary;
 
 function canTry(device: string): boolean {
   try {
@@ -177,7 +173,6 @@ describe('QemuProvider', () => {
   it('tells the doctor its version, and how guests run here once there is an image to try it with', async () => {
     const { provider, request } = await setUp();
     const { base } = request().boot ?? {};
-    const bootImage = { reference: 'default', rootDisk: '', digest: '', initramfs: '', kernel: base?.kernel ?? '' };
     const context = createContext();
     expect(await provider.check(images(undefined), context)).toMatchObject([
       { level: 'ok', text: 'QEMU emulator version 7.2.0' },
@@ -186,7 +181,7 @@ describe('QemuProvider', () => {
         text: 'hardware acceleration is tried with the first VM, or here once the default image is built',
       },
     ]);
-    const [, acceleration] = await provider.check(images(bootImage), context);
+    const [, acceleration] = await provider.check(images(base), context);
     expect(acceleration?.level).toBe('warning');
     expect(acceleration?.text).toMatch(/^no hardware acceleration \(.+\)/);
   });
@@ -194,14 +189,13 @@ describe('QemuProvider', () => {
   it.skipIf(!canTry('/dev/kvm'))('tries anew for the doctor what did not work, and for VMs not yet', async () => {
     const { provider, store, request } = await setUp();
     const { base } = request().boot ?? {};
-    const bootImage = { reference: 'default', rootDisk: '', digest: '', initramfs: '', kernel: base?.kernel ?? '' };
     const triedAt = async (): Promise<unknown> =>
       (JSON.parse(await readFile(store.paths.acceleration, 'utf8')) as { triedAt: unknown }).triedAt;
     await provider.create(request('vm-1'), createContext());
     const before = await triedAt();
     await provider.create(request('vm-2'), createContext());
     expect(await triedAt()).toBe(before);
-    await provider.check(images(bootImage), createContext());
+    await provider.check(images(base), createContext());
     expect(await triedAt()).not.toBe(before);
     for (const name of ['vm-1', 'vm-2']) await provider.destroy(name);
   });
