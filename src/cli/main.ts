@@ -17,6 +17,7 @@ import { logs } from './commands/logs.js';
 import { ps } from './commands/ps.js';
 import { rm } from './commands/rm.js';
 import { runCommand } from './commands/run.js';
+import { templates, templatesRm } from './commands/templates.js';
 import { exitCodeOf, OWN_FAILURE } from './exit-code.js';
 import { parseFlags } from './flags.js';
 import { renderHelp, renderOverview } from './help.js';
@@ -25,7 +26,7 @@ import type { World } from './world.js';
 const COMMANDS: readonly Command[] = [
   ...[runCommand, ps, execCommand, cp, logs, commit, rm],
   ...[images, imagePull, imageInspect, imageRm, imagePrepare, imageImport, imageExport],
-  ...[gc, doctor],
+  ...[templates, templatesRm, gc, doctor],
 ];
 
 /** Runs one command line and returns its exit code. */

@@ -54,11 +54,38 @@ export interface Provider {
   check(images: ImageLibrary, context: Pick<CreateContext, 'log' | 'signal'>): Promise<readonly Finding[]>;
 }
 
+/** A saved guest that VMs are cloned from. Times are milliseconds since 1970. */
+export interface TemplateInfo {
+  readonly key: string;
+  readonly memoryMiB: number;
+  readonly cpus: number;
+  readonly acceleration: string;
+  /** Digest of the base guest that was saved. */
+  readonly base: string;
+  readonly madeAt: number;
+  readonly usedAt: number;
+  /** What it takes on the disk. */
+  readonly bytes: number;
+  /** VMs that were cloned from it and are still there. */
+  readonly vms: number;
+}
+
+/** The templates of this host. */
+export interface Templates {
+  /** Those that can be read, most recently used first. */
+  list(): Promise<readonly TemplateInfo[]>;
+  /** Whether there was one of that key. VMs that were cloned from it go on. */
+  remove(key: string): Promise<boolean>;
+  /** Removes those that no VM was cloned from for so long. Returns their keys. */
+  prune(unusedForMs: number): Promise<readonly string[]>;
+}
+
 /** What the stages work with on this host. Front ends open one and pass it down. */
 export interface Host {
   readonly store: Store;
   readonly processes: ProcessTable;
   readonly images: ImageLibrary;
+  readonly templates: Templates;
   /** What new VMs are made with. */
   readonly provider: Provider;
   /** Every provider there is. */
