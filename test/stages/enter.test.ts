@@ -35,7 +35,13 @@ describe('enterImage', () => {
   });
 
   it('keeps volumes and the directories of container engines off the overlay, whatever an image claims', async () => {
-    const volumes = ['/data', 'relative', '/a/../../etc', '/var/lib/docker', ...Array(500).fill('/many')] as string[];
+    const volumes = [
+      '/data',
+      'relative',
+      '/a/../../etc',
+      '/var/lib/docker',
+      ...Array.from({ length: 500 }, () => '/many'),
+    ];
     const { scratchDirectories } = await entered(image('x', { volumes }));
     expect(scratchDirectories).toEqual(['/data', '/many', '/var/lib/containers', '/var/lib/docker']);
   });
