@@ -3,6 +3,7 @@
 use crate::listen::Listen;
 use crate::protocol::Protocol;
 use crate::proxy::Target;
+use crate::worker::Roots;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ pub enum Command {
     /// Internal: one file operation, its messages on standard input and output.
     Worker {
         method: String,
-        root: String,
+        roots: Roots,
     },
     GrowDisk(PathBuf),
     Version,
@@ -59,7 +60,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         ["--version" | "-V"] => Ok(Command::Version),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["init"] => Ok(Command::Init),
-        ["worker", method, root] => Ok(Command::Worker { method: (*method).into(), root: (*root).into() }),
+        ["worker", method, image, base] => {
+            let roots = Roots { image: (*image).into(), base: (*base).into() };
+            Ok(Command::Worker { method: (*method).into(), roots })
+        }
         ["grow-disk"] => Ok(Command::GrowDisk("/".into())),
         ["grow-disk", path] if !path.starts_with('-') => Ok(Command::GrowDisk(path.into())),
         ["serve", options @ ..] => parse_serve(options),

@@ -126,6 +126,21 @@ pub fn sync_scratch() {
     }
 }
 
+/// Shows a directory at a second place, without what is mounted in it.
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    mount(&source.to_string_lossy(), target, "", libc::MS_BIND, "")
+}
+
+/// Takes away what is mounted there, at once for names, later for what is still open.
+pub fn detach(target: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_encoded_bytes())?;
+    // SAFETY: a null-terminated string that outlives the call.
+    if unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 fn mount_all(root: &Path, mounts: &[Mount]) {
     for (kind, target, flags, options) in mounts {
         let target = root.join(target);

@@ -1,5 +1,6 @@
 //! The cgroups that programs run in, where there is cgroup v2.
 
+use crate::image::limits::Limits;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -24,13 +25,13 @@ impl Groups {
         self.parent.is_some()
     }
 
-    /// A new empty cgroup and its open cgroup.procs.
-    pub fn make(&mut self) -> Option<(PathBuf, OwnedFd)> {
+    /// A new empty cgroup in that of an image, else in our own, and its open cgroup.procs.
+    pub fn make(&mut self, image: Option<&Path>) -> Option<(PathBuf, OwnedFd)> {
         // What still had background processes in it earlier may be empty by now.
         self.left
             .retain(|folder| fs::remove_dir(folder).is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy));
         self.made += 1;
-        let folder = self.parent.as_ref()?.join(format!("exec-{}", self.made));
+        let folder = image.or(self.parent.as_deref())?.join(format!("exec-{}", self.made));
         fs::create_dir(&folder).ok()?;
         let procs = fs::OpenOptions::new().write(true).open(folder.join("cgroup.procs")).ok()?;
         Some((folder, procs.into()))
@@ -48,6 +49,20 @@ impl Groups {
             let _ = fs::remove_dir(folder);
         }
     }
+}
+
+/// The cgroup of all that runs in the image root. Those of its programs are below it, and nothing is in itself, so that what is
+/// delegated there can be divided further.
+pub fn image(limits: &Limits) -> io::Result<PathBuf> {
+    let top = cgroup_of_this_process().ok_or_else(|| io::Error::other("there is no cgroup2 file system"))?;
+    let folder = top.join("image");
+    fs::create_dir_all(folder.join("init"))?;
+    for (name, limit) in [("pids.max", limits.pids), ("memory.max", limits.memory_bytes)] {
+        if limit > 0 {
+            fs::write(folder.join(name), limit.to_string())?;
+        }
+    }
+    Ok(folder)
 }
 
 fn cgroup_of_this_process() -> Option<PathBuf> {

@@ -1,6 +1,5 @@
 //! `GetTree`: what the globs select, as a tar stream.
 
-use super::absolute;
 use super::channel::{CHUNK, Channel, Sum};
 use super::get_file::changed_or;
 use super::globs::Globs;
@@ -23,7 +22,7 @@ const MOST_SEGMENTS: usize = 1 << 16;
 
 pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let request: GetTreeRequest = channel.request()?;
-    let base = absolute(request.root, &request.directory, "directory")?;
+    let base = channel.roots.enter_for(request.root, &request.directory, "directory")?;
     let globs = Globs::new(&request.include, &request.exclude)?;
     let metadata = fs::metadata(base).map_err(|error| Status::from_io(&error, &request.directory))?;
     if !metadata.is_dir() {
