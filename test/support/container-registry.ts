@@ -112,7 +112,7 @@ export class ContainerRegistry {
   async #call(method: string, target: string, body?: Uint8Array, type?: string): Promise<Response> {
     const response = await fetch(`http://${this.host}${target}`, {
       method,
-      ...(body === undefined ? {} : { body: new Blob([body as Uint8Array<ArrayBuffer>]) }),
+      ...(body === undefined ? {} : { body: new Blob([body]) }),
       ...(type === undefined ? {} : { headers: { 'content-type': type } }),
     });
     if (response.ok) return response;

@@ -97,13 +97,14 @@ export class RegistryFront {
 
   /** Answers as the registry does. */
   async forward(seen: SeenRequest, response: http.ServerResponse, mostBytes = Infinity): Promise<void> {
-    const { authorization: _, host: __, ...headers } = seen.headers;
+    // The registry behind knows nothing of tokens.
+    const headers = { ...seen.headers, authorization: undefined, host: undefined };
     const call = http.request({
       host: '127.0.0.1',
       port: this.#options.upstream,
       method: seen.method,
       path: seen.url.pathname + seen.url.search,
-      headers,
+      headers: JSON.parse(JSON.stringify(headers)) as http.OutgoingHttpHeaders,
       agent: false,
     });
     call.end();

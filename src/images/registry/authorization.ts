@@ -2,7 +2,7 @@ import { Deadline } from '../../core/deadline.js';
 import { VmRunnerError } from '../../core/errors.js';
 import { jsonObject, readBody } from './body.js';
 import { parseChallenge, type Challenge } from './challenge.js';
-import type { Credential } from './credentials.js';
+import type { Credential } from './credential.js';
 import { mayBePlain } from './loopback.js';
 import { refusal, type Asked } from './refusal.js';
 import type { HttpResponse, Transport } from './transport.js';

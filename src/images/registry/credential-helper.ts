@@ -1,6 +1,6 @@
 import { VmRunnerError } from '../../core/errors.js';
 import { tryProgram } from '../../process/run.js';
-import type { Credential } from './credentials.js';
+import type { Credential } from './credential.js';
 import type { CredentialHelpers } from './options.js';
 
 const TIMEOUT_MS = 30_000;

@@ -2,18 +2,9 @@ import { open } from 'node:fs/promises';
 
 import { fileError, systemCode, VmRunnerError } from '../../core/errors.js';
 import { DOCKER_HUB, parseRegistryHost } from '../reference.js';
+import type { Credential } from './credential.js';
 import { askHelper } from './credential-helper.js';
 import type { CredentialHelpers, CredentialSource } from './options.js';
-
-/** What lets us in. It is shown to nobody but the registry, and written down nowhere. */
-export interface Credential {
-  /** Where it is from, for people: never the secret. */
-  readonly source: string;
-  readonly login:
-    | { readonly kind: 'password'; readonly username: string; readonly password: string }
-    /** An OAuth 2 refresh token. */
-    | { readonly kind: 'identity-token'; readonly token: string };
-}
 
 /** One line of a source: how to get at the credential of everything below a path. */
 interface Entry {

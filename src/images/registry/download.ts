@@ -3,32 +3,14 @@ import { createReadStream } from 'node:fs';
 import { lstat, rename } from 'node:fs/promises';
 
 import { fileError, systemCode, VmRunnerError } from '../../core/errors.js';
-import type { Log } from '../../core/log.js';
 import { fileStep } from '../file-step.js';
 import type { ByteRange } from './byte-ranges.js';
-import type { RegistryClient } from './client.js';
+import type { BlobFetch, DownloadOptions } from './blob-fetch.js';
 import type { Descriptor } from './manifest.js';
 import { PartFile } from './part-file.js';
-import { fetchRange, type BlobFetch } from './range.js';
-import type { Slots } from './slots.js';
+import { fetchRange } from './range.js';
 import type { Source } from './source.js';
 import { together } from './together.js';
-import type { RetryOptions } from './transient.js';
-
-export interface DownloadOptions {
-  readonly client: RegistryClient;
-  /** Connections for all downloads together. */
-  readonly slots: Slots;
-  readonly retry: RetryOptions;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-  /** The image, for sentences. */
-  readonly subject: string;
-  /** Called with how much an earlier process left. */
-  readonly onResume: (bytes: number) => void;
-  /** Called with each change of how much is there: of bytes that came, and, negative, of those that were of no use. */
-  readonly onBytes: (bytes: number) => void;
-}
 
 /** One request for each is the fastest below this. */
 export const LARGE_BLOB_BYTES = 16 * 2 ** 20;

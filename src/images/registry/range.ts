@@ -1,23 +1,9 @@
 import { VmRunnerError } from '../../core/errors.js';
 import type { ByteRange } from './byte-ranges.js';
+import type { BlobFetch } from './blob-fetch.js';
 import type { Answer } from './client.js';
-import type { DownloadOptions } from './download.js';
-import type { Descriptor } from './manifest.js';
 import { isForeign } from './media-type.js';
-import type { PartFile } from './part-file.js';
-import type { Source } from './source.js';
 import { Transient, withRetries } from './transient.js';
-
-/** One download, as all its ranges see it. */
-export interface BlobFetch {
-  readonly blob: Descriptor;
-  readonly part: PartFile;
-  /** Who gave some of it. */
-  readonly sources: Set<Source>;
-  readonly options: DownloadOptions;
-  /** A stream of the whole content that is under way, because the registry gave no range. */
-  whole: Promise<void> | undefined;
-}
 
 /** An attempt that brought less is counted as a failure: who sends drops must not keep us forever. */
 const PROGRESS_BYTES = 64 * 2 ** 10;
