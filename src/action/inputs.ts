@@ -3,6 +3,7 @@ import path from 'node:path';
 import { combineInputErrors, VmRunnerError } from '../core/errors.js';
 import type { VmRequest } from '../core/job.js';
 import { CPUS, DURATION, MEMORY, NETWORK, PULL, readValue, TEMPLATE, type ValueKind } from '../core/values.js';
+import { parseReference } from '../images/reference.js';
 import { parseArtifacts, type Artifacts } from './artifacts.js';
 import { parseEnv } from './env-input.js';
 import { INPUTS, type InputName, type RawInputs } from './input-table.js';
@@ -102,11 +103,13 @@ function parseScript(text: string): string {
   });
 }
 
-/** A reference, with its path absolute: whether there is such an image is found out when it is looked for. */
-function parseImage(reference: string, workspace: string | undefined): string {
-  const [, kind, place] = /^(oci|docker-archive|rootfs):(.+)$/s.exec(reference) ?? [];
-  if (kind === undefined || place === undefined) return reference;
-  return `${kind}:${hostPath('image', place, workspace) ?? place}`;
+/** A reference, with its path absolute. */
+function parseImage(text: string, workspace: string | undefined): string {
+  const [, kind, place] = /^(oci|docker-archive|rootfs):(.+)$/s.exec(text) ?? [];
+  const isFile = kind !== undefined && place !== undefined;
+  const reference = isFile ? `${kind}:${hostPath('image', place, workspace) ?? place}` : text;
+  parseReference(reference);
+  return reference;
 }
 
 function parseWorkspace(workspace: string | undefined): string {

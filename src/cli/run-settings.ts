@@ -16,10 +16,10 @@ import { replaceableFile } from '../store/whole-file.js';
 import { readEnvironment } from './environment.js';
 import type { ParsedFlags } from './flags.js';
 import { DEFAULT_PROVIDER } from './host.js';
-import { absoluteReference } from './image-reference.js';
+import { readReference } from './image-reference.js';
 import type { StreamSettings } from './streams.js';
 import { readGet, readPut, type Get, type Put } from './transfers.js';
-import { IMAGE, USER, Values, VM_NAME } from './values.js';
+import { USER, Values, VM_NAME } from './values.js';
 import type { World } from './world.js';
 
 /** Settings of a program in the guest, as `run` and `exec` take them. */
@@ -57,7 +57,7 @@ export async function readRunSettings(flags: ParsedFlags, world: World): Promise
   const values = new Values(flags, mistakes);
   const settings = {
     ...(await readProgramSettings(flags, world, mistakes)),
-    ...readVmSettings(flags, values, world.cwd),
+    ...readVmSettings(flags, values, world.cwd, mistakes),
     entrypoint: flags.has('entrypoint') ? [flags.value('entrypoint') ?? ''] : undefined,
     init: flags.has('init') ? [values.read(GUEST_PATH, 'init') ?? ''] : undefined,
     name: values.read(VM_NAME, 'name') ?? randomVmName(),
@@ -115,10 +115,10 @@ function homeless(path: string): VmRunnerError {
   });
 }
 
-export function readVmSettings(flags: ParsedFlags, values: Values, cwd: string): VmSettings {
+export function readVmSettings(flags: ParsedFlags, values: Values, cwd: string, mistakes: VmRunnerError[]): VmSettings {
   return {
     vm: {
-      image: absoluteReference(values.read(IMAGE, 'image') ?? DEFAULT_IMAGE, cwd),
+      image: readReference(flags.value('image') ?? DEFAULT_IMAGE, cwd, mistakes),
       pull: values.read(PULL, 'pull'),
       template: values.read(TEMPLATE, 'template'),
       cpus: values.read(CPUS, 'cpus'),

@@ -9,13 +9,6 @@ export const VM_NAME: ValueKind<string> = {
   parse: (text) => (isVmName(text) ? text : undefined),
 };
 
-/** Its form is told by whoever looks it up; here it only must not be empty, or be taken for a flag. */
-export const IMAGE: ValueKind<string> = {
-  reason: 'not the name of an image',
-  hint: 'Give a reference such as node:22, oci:DIR or default.',
-  parse: (text) => (/^[^\s-]/.test(text) ? text : undefined),
-};
-
 export const USER: ValueKind<string> = {
   reason: 'not a user of the guest',
   hint: 'Give name, uid, name:group or uid:gid; leave the flag out for root.',

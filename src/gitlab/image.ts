@@ -1,5 +1,6 @@
 import { VmRunnerError } from '../core/errors.js';
 import { DEFAULT_IMAGE, PULL_POLICIES, type PullPolicy } from '../core/job.js';
+import { parseReference } from '../images/reference.js';
 import type { JobResponse } from './job-response.js';
 import type { PrepareSettings } from './settings.js';
 
@@ -14,7 +15,8 @@ const DEFAULT_POLICY: PullPolicy = 'always';
 export function chooseImage(job: JobResponse, settings: Pick<PrepareSettings, 'image'>): string {
   const { imageName } = job;
   if (imageName === undefined) return settings.image;
-  if (!/^(oci|docker-archive|rootfs):/i.test(imageName)) return imageName;
+  const { kind } = authorsMistake(() => parseReference(imageName));
+  if (kind === 'registry' || kind === 'name' || kind === 'default') return imageName;
   throw new VmRunnerError('image-unavailable', 'jobs cannot name files of the host', {
     subject: imageName,
     hint: `Name an image of a registry in "image:", or leave it out for the default one ("${DEFAULT_IMAGE}").`,
@@ -34,9 +36,9 @@ export function choosePullPolicy(job: JobResponse, settings: Pick<PrepareSetting
 }
 
 /** What is wrong with the name of an image was written by the job's author, who reads about it as such. */
-export async function blamingTheAuthor<T>(work: () => Promise<T>): Promise<T> {
+function authorsMistake<T>(parse: () => T): T {
   try {
-    return await work();
+    return parse();
   } catch (error) {
     if (!(error instanceof VmRunnerError) || error.code !== 'invalid-input') throw error;
     throw new VmRunnerError('image-unavailable', error.reason, {

@@ -4,7 +4,7 @@ import { prepare } from '../stages/prepare.js';
 import { requireJobResponseFile, requireVmName, sharedDirectories } from './env.js';
 import type { Outcome } from './exit-code.js';
 import { openDriverHost } from './host.js';
-import { blamingTheAuthor, chooseImage, choosePullPolicy } from './image.js';
+import { chooseImage, choosePullPolicy } from './image.js';
 import { readJobResponse, type JobResponse } from './job-response.js';
 import { driverLog } from './log.js';
 import { findRunner } from './owner.js';
@@ -38,7 +38,7 @@ export async function prepareStage(args: readonly string[], world: World): Promi
     frontEnd: 'gitlab',
     job: labelOf(job),
   };
-  await blamingTheAuthor(() => prepare(host, request, { log, timeline, signal: world.signal }));
+  await prepare(host, request, { log, timeline, signal: world.signal });
   const total = formatDuration(timeline.elapsedMs);
   log.info(`VM ${name} is ready after ${total} (${renderTimeline(timeline.spans, formatDuration)})`);
   return { kind: 'done' };

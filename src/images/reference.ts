@@ -52,10 +52,11 @@ const FORMS =
 export function parseReference(text: string): Reference {
   if (text === '') throw mistake('name of an image is empty', text, FORMS);
   if (text === DEFAULT_IMAGE) return { kind: 'default' };
-  if (/[\s\p{Cc}]/u.test(text)) throw mistake('name of an image has a space or control character in it', text, FORMS);
+  if (/\p{Cc}/u.test(text)) throw mistake('name of an image has a control character in it', text, FORMS);
   const [, scheme, rest = ''] = /^(oci|docker-archive|rootfs):(.*)$/.exec(text) ?? [];
   if (scheme === 'oci') return parseLayout(text, rest);
   if (scheme === 'docker-archive' || scheme === 'rootfs') return { kind: scheme, path: pathOf(text, rest) };
+  if (/\s/.test(text)) throw mistake('name of an image has a space in it', text, FORMS);
   if (text.includes('://')) {
     throw mistake('name of an image begins like a web address', text, 'Leave out what is before and with "://".');
   }

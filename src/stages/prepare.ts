@@ -74,9 +74,9 @@ function imageless(provider: string, image: string): VmRunnerError {
 
 /** All files that the VM boots from: those of every VM, and the image's own. */
 async function bootFiles(host: Host, { image, pull }: VmRequest, { log, signal }: StageContext): Promise<BootFiles> {
-  const base = await host.images.baseGuest({ log, signal });
-  if (image === DEFAULT_IMAGE) return { base, image: undefined };
-  return { base, image: await host.images.resolve(image, { log, signal, pull }) };
+  // First what may not be there, then what may have to be built.
+  const own = image === DEFAULT_IMAGE ? undefined : await host.images.resolve(image, { log, signal, pull });
+  return { base: await host.images.baseGuest({ log, signal }), image: own };
 }
 
 /** Waits for the agent behind an endpoint, and lets go of it. */
