@@ -9,7 +9,7 @@ use crate::r#gen::agent::{GetLayerRequest, GetLayerResponse, LayerTrailer, get_l
 use crate::image::mark;
 use crate::init::mount;
 use crate::rpc::status::Status;
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -101,20 +101,17 @@ impl Layer<'_, '_> {
     }
 
     fn directory(&mut self, relative: &Path, path: &Path, metadata: &Metadata) -> Result<(), Status> {
-        if xattr::get(path, REDIRECT).is_ok() {
-            // It was something else's name, so that all that is seen in it is new here.
+        let before = self.overlay.lower.join(relative);
+        // It was something else's name, so that all that is seen in it is new here.
+        let was_elsewhere = xattr::get(path, REDIRECT).is_ok();
+        let is_opaque = was_elsewhere || xattr::get(path, OPAQUE).is_ok_and(|value| value == b"y");
+        let hides = is_opaque && fs::symlink_metadata(&before).is_ok_and(|before| before.is_dir());
+        if was_elsewhere || hides || !mark::is_ours(path) && !is_same(metadata, &before) {
             self.entry(relative, path, metadata)?;
-            self.whiteout(relative, &OsString::from(".wh..opq"), metadata)?;
-            return self.whole(relative);
-        }
-        if xattr::get(path, OPAQUE).is_ok_and(|value| value == b"y") {
-            self.entry(relative, path, metadata)?;
-            self.whiteout(relative, &OsString::from(".wh..opq"), metadata)?;
-            return self.changed(relative);
-        }
-        if !mark::is_ours(path) && !is_same(metadata, &self.overlay.lower.join(relative)) {
-            self.entry(relative, path, metadata)?;
-            return self.changed(relative);
+            if hides {
+                self.whiteout(relative, OsStr::new(".wh..opq"), metadata)?;
+            }
+            return if was_elsewhere { self.whole(relative) } else { self.changed(relative) };
         }
         let depth = self.parents.len();
         self.parents.push((relative.to_owned(), metadata.clone()));
@@ -142,10 +139,10 @@ impl Layer<'_, '_> {
         Ok(())
     }
 
-    fn whiteout(&mut self, folder: &Path, name: &OsString, of: &Metadata) -> Result<(), Status> {
+    fn whiteout(&mut self, folder: &Path, name: &OsStr, of: &Metadata) -> Result<(), Status> {
         self.announce()?;
         let name = [b".wh.", name.as_bytes()].concat();
-        let name = folder.join(std::ffi::OsStr::from_bytes(&name));
+        let name = folder.join(OsStr::from_bytes(&name));
         let mut attributes = attributes(of);
         attributes.mode = 0o644;
         self.archive.entries += 1;
