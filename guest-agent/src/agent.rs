@@ -65,7 +65,7 @@ impl Boot {
     }
 }
 
-fn no_root(why: &str) -> Status {
+pub fn no_root(why: &str) -> Status {
     Status::new(Code::FailedPrecondition, "no-root", format!("no root is mounted: {why}"))
 }
 

@@ -3,7 +3,7 @@
 use crate::listen::Listen;
 use crate::protocol::Protocol;
 use crate::proxy::Target;
-use crate::worker::Roots;
+use crate::worker::{Overlay, Roots};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,8 @@ pub enum Command {
         method: String,
         roots: Roots,
     },
+    /// Internal: the same for what is not told by a root.
+    Layer(Overlay),
     GrowDisk(PathBuf),
     Version,
     Help,
@@ -64,6 +66,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
             let roots = Roots { image: (*image).into(), base: (*base).into() };
             Ok(Command::Worker { method: (*method).into(), roots })
         }
+        ["worker", "get-layer", merged, upper, lower, device] => Ok(Command::Layer(Overlay {
+            merged: merged.into(),
+            upper: upper.into(),
+            lower: lower.into(),
+            device: device.into(),
+        })),
         ["grow-disk"] => Ok(Command::GrowDisk("/".into())),
         ["grow-disk", path] if !path.starts_with('-') => Ok(Command::GrowDisk(path.into())),
         ["serve", options @ ..] => parse_serve(options),

@@ -72,7 +72,7 @@ pub fn make(orders: &Orders<'_>, cgroup: &Path) -> Result<(), Failure> {
     for folder in LEFT_BEHIND.map(PathBuf::from).into_iter().chain([mount::lower_folder(orders.plan.slot)]) {
         let _ = detach(&folder);
     }
-    become_root().doing("make the image's root the root")?;
+    become_root().doing("make the image root the root")?;
     fill(orders, &outside)?;
     outside.leave();
     Ok(())
@@ -188,8 +188,8 @@ fn fill(orders: &Orders<'_>, outside: &Outside) -> Result<(), Failure> {
         mark::written(&Path::new("/etc").join(name));
     }
     if !plan.config.working_directory.is_empty() {
-        let directory = Path::new(&plan.config.working_directory);
-        fs::create_dir_all(directory).doing(&format!("make the working directory: {}", directory.display()))?;
+        let directory = &plan.config.working_directory;
+        folder(Path::new(directory)).doing(&format!("make the working directory: {directory}"))?;
     }
     Ok(())
 }

@@ -6,6 +6,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+/// The cgroup of all that runs in the image root, below the top one.
+pub const IMAGE: &str = "image";
+
 /// The folder that the cgroups of programs are made in, if this system has one.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
@@ -55,7 +58,7 @@ impl Groups {
 /// delegated there can be divided further.
 pub fn image(limits: &Limits) -> io::Result<PathBuf> {
     let top = cgroup_of_this_process().ok_or_else(|| io::Error::other("there is no cgroup2 file system"))?;
-    let folder = top.join("image");
+    let folder = top.join(IMAGE);
     fs::create_dir_all(folder.join("init"))?;
     for (name, limit) in [("pids.max", limits.pids), ("memory.max", limits.memory_bytes)] {
         if limit > 0 {

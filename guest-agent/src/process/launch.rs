@@ -11,7 +11,7 @@ use super::spawn::{self, Child, Containment, Failure, Spec};
 use super::tree::{Bond, Tree};
 use super::user::{self, Account};
 use super::{command, environment};
-use crate::agent::Agent;
+use crate::agent::{Agent, no_root};
 use crate::r#gen::agent::Root;
 use crate::nonblocking::NonBlocking;
 use crate::rpc::status::{Code, Status};
@@ -131,7 +131,10 @@ pub async fn start(agent: &Rc<Agent>, mut request: Request) -> Result<Running, S
         Ok(child) => child,
         Err(error) => {
             group.inspect(|folder| agent.give_back(folder));
-            return Err(Status::from_io(&error, "a new process"));
+            return Err(match error.raw_os_error() {
+                Some(libc::ESRCH) => no_root("process 1 of the image has ended; make a new guest"),
+                _ => Status::from_io(&error, "a new process"),
+            });
         }
     };
     let bond = match (group, &keeper) {

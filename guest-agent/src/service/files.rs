@@ -34,13 +34,23 @@ pub async fn answer(
     responses: &mut Sender,
 ) -> Result<(), Status> {
     let roots = roots(agent);
-    let arguments = [method, &roots.image, &roots.base];
-    let mut worker = Worker::start(agent, &arguments).map_err(|error| Status::from_io(&error, "a new file worker"))?;
+    run(agent, &[method, &roots.image, &roots.base], Bytes::new(), requests, responses).await
+}
+
+/// One worker with these arguments, from the request to its answer. `first` are bytes of the request that were taken already.
+pub async fn run(
+    agent: &Rc<Agent>,
+    arguments: &[&str],
+    first: Bytes,
+    requests: &mut Receiver,
+    responses: &mut Sender,
+) -> Result<(), Status> {
+    let mut worker = Worker::start(agent, arguments).map_err(|error| Status::from_io(&error, "a new file worker"))?;
     let mut feeding = Feeding { input: worker.input.take(), open: true };
     let mut sentence = BytesMut::new();
     tokio::select! {
         relayed = relay(&worker, responses, &mut sentence) => relayed?,
-        gone = feeding.run(requests) => return Err(gone),
+        gone = feeding.run(&first, requests) => return Err(gone),
     }
     let ended = (&mut worker.end).await;
     worker.hold.let_go();
@@ -132,7 +142,8 @@ struct Feeding {
 
 impl Feeding {
     /// Returns only when the client is gone or as good as that.
-    async fn run(&mut self, requests: &mut Receiver) -> Status {
+    async fn run(&mut self, first: &Bytes, requests: &mut Receiver) -> Status {
+        self.pass_on(first).await;
         while self.open {
             match within(STALL, requests.next_bytes()).await.flatten() {
                 Ok(Some(data)) => {

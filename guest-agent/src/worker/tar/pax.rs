@@ -33,13 +33,15 @@ impl Records {
 }
 
 /// Adds one record. Its length counts its own digits too.
-pub fn push(records: &mut Vec<u8>, key: &str, value: &[u8]) {
+pub fn push(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + digits(rest);
     if rest + digits(length) > length {
         length = rest + digits(length);
     }
-    records.extend_from_slice(format!("{length} {key}=").as_bytes());
+    records.extend_from_slice(format!("{length} ").as_bytes());
+    records.extend_from_slice(key);
+    records.push(b'=');
     records.extend_from_slice(value);
     records.push(b'\n');
 }
