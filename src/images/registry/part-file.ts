@@ -36,7 +36,7 @@ export class PartFile {
 
   /** Goes on with what an earlier process left, if it fits. Only one process may have it open. */
   static async open(path: string, size: number): Promise<PartFile> {
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+    const flags = constants.O_RDWR | constants.O_CREAT;
     const file = await fileStep('open a download', path, open(path, flags, 0o600));
     try {
       const present = await readRecord(recordPath(path), size);
