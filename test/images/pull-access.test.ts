@@ -131,7 +131,18 @@ describe('access to a registry', () => {
     expect(error.message).toContain('http://auth.example/token');
   });
 
-  it('follows no redirect from TLS to plain HTTP, nor one in circles', async () => {
+  it('whose answer repeats a secret does not make us repeat it', async () => {
+    const { front } = await gated();
+    front.misbehave = ({ headers }, response) => {
+      const echo = registryError('DENIED', `you sent ${headers.authorization ?? 'nothing'}`);
+      return answer(response, 401, echo, { 'www-authenticate': 'Basic' });
+    };
+    const host = await pullHost({ credentials: [login(front.host)] });
+    const error = await rejection(host.pull(`${front.host}/app:1`));
+    expect(error.message).toContain('you sent Basic [secret]');
+  });
+
+  it('follows no redirect to what is no web address, nor one in circles', async () => {
     const { front } = await gated();
     front.misbehave = (_request, response) => answer(response, 302, '', { location: '/v2/round' });
     expect((await rejection((await pullHost()).pull(`${front.host}/app:1`))).message).toContain('circles');

@@ -48,6 +48,17 @@ describe('a mirror', () => {
     await host.pull(name);
   });
 
+  it('that breaks off is left out', async () => {
+    const { mirror, host, name, pushed } = await mirrored(randomBytes(2 ** 20));
+    mirror.misbehave = async (request, response) => {
+      if (!request.url.pathname.endsWith(pushed.layers[0]?.digest ?? '')) return false;
+      await mirror.forward(request, response, 1000);
+      return true;
+    };
+    await host.pull(name);
+    expect(mirror.requestsTo(pushed.layers[0]?.digest ?? '').length).toBe(1);
+  });
+
   it('that gives something else is found out by the digest', async () => {
     const { origin, mirror, host, name, pushed } = await mirrored(randomBytes(30 * 2 ** 20));
     const [layer] = pushed.layers;

@@ -6,7 +6,7 @@ import { parseProxy } from '../../src/images/registry/proxy.js';
 import { TestAuthority, type Certificate } from '../support/certificates.js';
 import { ConnectProxy } from '../support/connect-proxy.js';
 import { ContainerRegistry } from '../support/container-registry.js';
-import { RegistryFront, tokenGate } from '../support/registry-front.js';
+import { answer, RegistryFront, tokenGate } from '../support/registry-front.js';
 import { IMPATIENT, pullHost } from './pull-host.js';
 import { rejection } from './support.js';
 
@@ -45,6 +45,21 @@ describe('a registry with TLS', () => {
       const host = await pullHost({ caFiles: { [front.host]: authority.file } });
       expect((await rejection(host.pull(`${front.host}/app:1`))).message).toContain(reason);
     }
+  });
+
+  it('sends us neither to plain HTTP nor to our own host', async () => {
+    const authority = await TestAuthority.create();
+    const front = await secured(await authority.issue('r.example'));
+    const proxy = await ConnectProxy.start({ 'r.example:443': front.port });
+    const settings = { caFiles: { 'r.example': authority.file }, proxy: parseProxy({ ALL_PROXY: proxy.host }) };
+    for (const location of ['http://r.example/v2/', `https://${front.host}/v2/`, 'http://localhost/']) {
+      front.misbehave = (_request, response) => answer(response, 307, '', { location });
+      const error = await rejection((await pullHost(settings)).pull('r.example/app:1'));
+      expect(error.message).toContain('sends us to an address that is not safe');
+    }
+    front.misbehave = tokenGate({ service: 's', realm: `http://${front.host}/token` });
+    const error = await rejection((await pullHost(settings)).pull('r.example/app:1'));
+    expect(error.message).toContain('sends us for a token');
   });
 
   it('that speaks plain HTTP instead is told', async () => {
