@@ -37,3 +37,56 @@ describe('pulling an image', () => {
     expect(gate.issued.length).toBe(1);
   });
 });
+
+describe('an image that is here already', () => {
+  it('costs one request by its tag, and none by its digest', async () => {
+    const registry = await ContainerRegistry.start();
+    const pushed = await registry.pushImage('app', '1', [randomBytes(1000)]);
+    const front = await RegistryFront.start({ upstream: registry.port });
+    const host = await pullHost();
+    const previous = await host.pull(`${front.host}/app:1`);
+    front.requests.length = 0;
+    expect(await host.pull(`${front.host}/app:1`, { previous })).toEqual(previous);
+    expect(front.requests.map(({ method }) => method)).toEqual(['HEAD']);
+    front.requests.length = 0;
+    expect(await host.pull(`${front.host}/app@${pushed.digest}`)).toEqual(previous);
+    expect(front.requests).toEqual([]);
+    // Without a memory of the tag its manifest says enough.
+    await host.pull(`${front.host}/app:1`);
+    expect(front.requests.map(({ method }) => method)).toEqual(['GET']);
+  });
+
+  it('is pulled anew when its tag moved', async () => {
+    const registry = await ContainerRegistry.start();
+    await registry.pushImage('app', '1', [randomBytes(1000)]);
+    const host = await pullHost();
+    const previous = await host.pull(`${registry.host}/app:1`);
+    const moved = await registry.pushImage('app', '1', [randomBytes(1000)]);
+    expect((await host.pull(`${registry.host}/app:1`, { previous })).digest).toBe(moved.digest);
+  });
+
+  it('shares its layers with the next one', async () => {
+    const registry = await ContainerRegistry.start();
+    const shared = randomBytes(MIB);
+    await registry.pushImage('a', '1', [shared]);
+    const second = await registry.pushImage('b', '1', [shared, randomBytes(1000), shared]);
+    const front = await RegistryFront.start({ upstream: registry.port });
+    const host = await pullHost();
+    await host.pull(`${front.host}/a:1`);
+    front.requests.length = 0;
+    await host.pull(`${front.host}/b:1`);
+    expect(front.requestsTo('/blobs/').length).toBe(2);
+    expect(host.assembled.get(second.digest)?.diffIds.length).toBe(3);
+  });
+});
+
+describe('what a pull shows', () => {
+  it('is how far it is', async () => {
+    const registry = await ContainerRegistry.start();
+    await registry.pushImage('app', '1', [randomBytes(5 * MIB)]);
+    const host = await pullHost();
+    await host.pull(`${registry.host}/app:1`);
+    const shown = host.log.lines.filter((line) => line.startsWith('progress: '));
+    expect(shown[0]).toMatch(/^progress: pulling 127\.0\.0\.1:\d+\/app:1 \[#*\.*\] \d+ % .* of 5\.0 MiB, .*\/s$/);
+  });
+});

@@ -115,7 +115,7 @@ export class RegistryFront {
     for await (const piece of upstream as AsyncIterable<Buffer>) {
       const bytes = piece.subarray(0, mostBytes - seen.sentBytes);
       seen.sentBytes += bytes.length;
-      if (!response.write(bytes)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (!response.write(bytes)) await drained(response);
       if (response.destroyed) {
         upstream.destroy();
         return;
@@ -209,6 +209,17 @@ export function tokenGate(rules: TokenRules): Misbehaviour & { readonly issued: 
     return answer(response, 401, body, { 'www-authenticate': challenge });
   };
   return Object.assign(gate, { issued, revokeAll: () => tokens.clear() });
+}
+
+/** Resolves when there is room again, or nobody reads any more. */
+async function drained(response: http.ServerResponse): Promise<void> {
+  const heard = new AbortController();
+  const { signal } = heard;
+  try {
+    await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]);
+  } finally {
+    heard.abort();
+  }
 }
 
 function pause(milliseconds: number): Promise<void> {

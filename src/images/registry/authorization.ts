@@ -3,13 +3,14 @@ import { VmRunnerError } from '../../core/errors.js';
 import { jsonObject, readBody } from './body.js';
 import { parseChallenge, type Challenge } from './challenge.js';
 import type { Credential } from './credential.js';
-import { mayBePlain } from './loopback.js';
+import { mayBeSentTo } from './loopback.js';
 import { refusal, type Asked } from './refusal.js';
 import type { HttpResponse, Transport } from './transport.js';
 import { shownAddress } from './transport-error.js';
 
 export interface AuthorizationOptions {
   readonly transport: Transport;
+  readonly origin: URL;
   /** Host of the registry, as people know it. */
   readonly registry: string;
   readonly repository: string;
@@ -40,6 +41,8 @@ export class Authorization {
   #credential: Promise<Credential | undefined> | undefined;
   /** Where the credentials were from that were sent. */
   credentialSource: string | undefined;
+  /** What was sent: should a registry say it back to us, nobody else may see it. */
+  readonly secrets = new Set<string>();
 
   constructor(options: AuthorizationOptions) {
     this.#options = options;
@@ -102,6 +105,7 @@ export class Authorization {
     }
     const seconds = answer?.['expires_in'];
     const expiry = typeof seconds === 'number' && seconds > 0 ? seconds : DEFAULT_EXPIRY_S;
+    this.secrets.add(token);
     return { header: `Bearer ${token}`, expiresAt: performance.now() + Math.max(0, expiry * 1000 - MARGIN_MS) };
   }
 
@@ -131,8 +135,8 @@ export class Authorization {
 
   #realm(text: string): URL {
     const url = URL.canParse(text) ? new URL(text) : undefined;
-    if (url?.protocol === 'https:' || (url?.protocol === 'http:' && mayBePlain(url, this.#options.insecure)))
-      return url;
+    const { origin, insecure } = this.#options;
+    if (url !== undefined && mayBeSentTo(url, origin, insecure)) return url;
     throw new VmRunnerError('registry-failed', 'registry sends us for a token to where none is asked for', {
       subject: url === undefined ? JSON.stringify(text.slice(0, 200)) : shownAddress(url),
       hint: 'Expected an https address; plain http needs its host among the insecure registries.',
@@ -143,12 +147,14 @@ export class Authorization {
     this.#credential ??= this.#options.credential(signal);
     const credential = await this.#credential;
     this.credentialSource = credential?.source;
+    for (const secret of credential === undefined ? [] : secretsOf(credential)) this.secrets.add(secret);
     return credential;
   }
 
   #asked(realm: URL): Asked {
     const { registry } = this.#options;
-    return { subject: shownAddress(realm), what: 'token', registry, credentialSource: this.credentialSource };
+    const { credentialSource, secrets } = this;
+    return { subject: shownAddress(realm), what: 'token', registry, credentialSource, secrets };
   }
 }
 
@@ -156,6 +162,11 @@ function slow(realm: URL): VmRunnerError {
   return new VmRunnerError('registry-failed', `no token within ${EXCHANGE_MS / 1000} s`, {
     subject: shownAddress(realm),
   });
+}
+
+function secretsOf({ login }: Credential): string[] {
+  if (login.kind === 'identity-token') return [login.token];
+  return [basic(login).slice('Basic '.length), login.password];
 }
 
 function basic(login: { readonly username: string; readonly password: string }): string {

@@ -1,4 +1,5 @@
 import { abortReason } from '../../core/deadline.js';
+import { VmRunnerError } from '../../core/errors.js';
 import type { Log } from '../../core/log.js';
 import { canonicalName, type RegistryReference } from '../reference.js';
 import { Authorization } from './authorization.js';
@@ -43,6 +44,7 @@ export class RegistryClient {
       });
       const authorization = new Authorization({
         transport,
+        origin: address.origin,
         registry: host,
         repository,
         insecure: options.insecure,
@@ -74,6 +76,16 @@ export class RegistryClient {
     const source = this.#all.at(-1);
     if (source === undefined) throw new Error('a client has no source');
     return { ...(await source.getElsewhere(address, headers, signal)), source };
+  }
+
+  /**
+   * What to make of an answer that went wrong after it had begun: a mirror is left out and the next source asked.
+   * @returns what to throw
+   */
+  afterAnswer(source: Source, error: unknown): unknown {
+    const ours = error instanceof Transient ? error.error : error;
+    if (!(ours instanceof VmRunnerError) || ours.code !== 'registry-failed') return error;
+    return this.distrust(source, ours.reason) ? new Transient(ours) : error;
   }
 
   /** Leaves a mirror out for the rest. @returns false for the registry itself: there is nobody else to ask. */

@@ -36,7 +36,7 @@ export class PartFile {
 
   /** Goes on with what an earlier process left, if it fits. Only one process may have it open. */
   static async open(path: string, size: number): Promise<PartFile> {
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
+    const flags = constants.O_RDWR | constants.O_CREAT;
     const file = await fileStep('open a download', path, open(path, flags, 0o600));
     try {
       const present = await readRecord(recordPath(path), size);
@@ -89,10 +89,9 @@ export class PartFile {
     }
   }
 
-  /** Lets go of a whole download; what it is then is for the caller. */
+  /** Lets go of a whole download. Nothing makes it last: whoever finds it later compares its digest. */
   async finish(): Promise<void> {
     await this.#checkpoint;
-    await fileStep('finish a download', this.path, this.#file.datasync());
     await this.#file.close();
     await rm(recordPath(this.path), { force: true });
   }
@@ -113,12 +112,6 @@ export class PartFile {
     await fileStep('write a download', this.path, this.#file.datasync());
     await writeWhole(recordPath(this.path), `${JSON.stringify(record)}\n`);
   }
-}
-
-/** Removes a download that is not whole, with its record. */
-export async function removePart(path: string): Promise<void> {
-  await rm(recordPath(path), { force: true });
-  await rm(path, { force: true });
 }
 
 function recordPath(path: string): string {

@@ -48,11 +48,20 @@ export function proxyAuthorization(proxy: URL): Record<string, string> {
 function parseAddress(name: string, text: string): URL {
   const full = text.includes('://') ? text : `http://${text}`;
   const url = URL.canParse(full) ? new URL(full) : undefined;
-  if (url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== '') return url;
+  if (url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== '' && isEscaped(url)) return url;
   throw new VmRunnerError('invalid-input', 'not the address of a proxy', {
     subject: name,
     hint: 'Expected http://HOST:PORT or https://HOST:PORT.',
   });
+}
+
+function isEscaped({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** One entry of NO_PROXY: `*`, a domain (with or without a dot in front), an address, a network, each perhaps with a port. */

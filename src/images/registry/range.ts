@@ -61,7 +61,20 @@ async function fetchGap(fetch: BlobFetch, [from, to]: ByteRange, context: GapCon
   }
 }
 
-async function write(fetch: BlobFetch, response: Answer, [from, to]: ByteRange, context: GapContext): Promise<void> {
+async function write(fetch: BlobFetch, response: Answer, range: ByteRange, context: GapContext): Promise<void> {
+  try {
+    await writePieces(fetch, response, range, context);
+  } catch (error) {
+    throw context.signal.aborted ? error : fetch.options.client.afterAnswer(response.source, error);
+  }
+}
+
+async function writePieces(
+  fetch: BlobFetch,
+  response: Answer,
+  [from, to]: ByteRange,
+  context: GapContext,
+): Promise<void> {
   let at = from;
   for await (const piece of response.body) {
     if (at + piece.byteLength > to) throw failed(fetch, 'registry sends more than the manifest of the image says');

@@ -14,6 +14,8 @@ export interface Asked {
   readonly registry: string;
   /** Where the credentials were from that came along; `undefined`: none did. */
   readonly credentialSource: string | undefined;
+  /** What must not be repeated, whoever says it. */
+  readonly secrets: ReadonlySet<string>;
 }
 
 const MOST_BODY_BYTES = 64 * 2 ** 10;
@@ -24,7 +26,7 @@ const LONGEST_WAIT_MS = 60_000;
 /** An answer that is no success as ours: {@link Transient} when another try may help. Reads or gives up the body. */
 export async function refusal(response: HttpResponse, asked: Asked): Promise<Error> {
   const { status } = response;
-  const said = await words(response);
+  const said = await words(response, asked.secrets);
   const quote = said.text === '' ? '' : ` (${said.text})`;
   if (status === 429) return tooMany(response, asked, quote);
   if (status === 408 || status >= 500) {
@@ -87,7 +89,10 @@ function failed(asked: Asked, reason: string, hint: string): VmRunnerError {
 }
 
 /** What the registry said: the codes and messages of the specification's error body, made harmless. */
-async function words(response: HttpResponse): Promise<{ codes: readonly string[]; text: string }> {
+async function words(
+  response: HttpResponse,
+  secrets: ReadonlySet<string>,
+): Promise<{ codes: readonly string[]; text: string }> {
   let body: Readonly<Record<string, unknown>> | undefined;
   try {
     body = jsonObject(await readBody(response, MOST_BODY_BYTES));
@@ -99,8 +104,9 @@ async function words(response: HttpResponse): Promise<{ codes: readonly string[]
   const strings = (key: string): string[] =>
     errors.map((error) => error[key]).filter((value): value is string => typeof value === 'string');
   const plain = [body?.['details'], body?.['message']].filter((value): value is string => typeof value === 'string');
-  const text = printable([...strings('message'), ...plain].join('; '))
+  const said = printable([...strings('message'), ...plain].join('; '))
     .replaceAll(/\s+/g, ' ')
     .trim();
+  const text = [...secrets].reduce((rest, secret) => rest.replaceAll(secret, '[secret]'), said);
   return { codes: strings('code'), text: text.slice(0, MOST_WORDS) };
 }

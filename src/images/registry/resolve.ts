@@ -96,13 +96,16 @@ export async function readContent(
 export async function peekDigest(tag: string, options: ResolveOptions): Promise<string | undefined> {
   const { client, signal } = options;
   const headers = { accept: ACCEPT_MANIFEST };
-  const response = await withRetries(
-    () => client.get({ kind: 'manifests', name: tag, method: 'HEAD', headers }, signal),
-    options,
-  );
-  response.discard();
-  const digest = response.headers['docker-content-digest'];
-  return isDigest(digest) ? digest : undefined;
+  try {
+    const response = await client.get({ kind: 'manifests', name: tag, method: 'HEAD', headers }, signal);
+    response.discard();
+    const digest = response.headers['docker-content-digest'];
+    return isDigest(digest) ? digest : undefined;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    // Reading the manifest tells why, or works: not every registry takes this method.
+    return undefined;
+  }
 }
 
 /** Goes down to the image of our platform, through indexes in indexes. */
@@ -152,17 +155,18 @@ async function readDocument(
 ): Promise<{ bytes: Uint8Array; digest: string; contentType: string }> {
   const headers = kind === 'manifests' ? { accept: ACCEPT_MANIFEST } : {};
   return withRetries(async () => {
-    for (;;) {
-      using deadline = new Deadline(DOCUMENT_MS, () => slow(subject), options.signal);
-      const response = await options.client.get({ kind, name, headers }, deadline.signal);
+    using deadline = new Deadline(DOCUMENT_MS, () => slow(subject), options.signal);
+    const response = await options.client.get({ kind, name, headers }, deadline.signal);
+    try {
       const bytes = await readBody(response, MOST_BYTES);
       const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
       const told = kind === 'manifests' ? response.headers['docker-content-digest'] : undefined;
       const expected = isDigest(name) ? name : isDigest(told) ? told : digest;
       if (digest === expected) return { bytes, digest, contentType: response.headers['content-type'] ?? '' };
-      const reason = 'registry gave content that has another digest';
-      if (options.client.distrust(response.source, reason)) continue;
-      throw new VmRunnerError('registry-failed', reason, { subject, hint: `Expected ${expected}, got ${digest}.` });
+      const hint = `Expected ${expected}, got ${digest}.`;
+      throw new VmRunnerError('registry-failed', 'registry gave content that has another digest', { subject, hint });
+    } catch (error) {
+      throw deadline.signal.aborted ? error : options.client.afterAnswer(response.source, error);
     }
   }, options);
 }

@@ -1,6 +1,6 @@
 import { VmRunnerError } from '../../core/errors.js';
 import type { Authorization } from './authorization.js';
-import { mayBePlain } from './loopback.js';
+import { isLoopback, mayBeSentTo } from './loopback.js';
 import { refusal, type Asked } from './refusal.js';
 import type { SourceAddress } from './sources.js';
 import type { HttpResponse, Transport } from './transport.js';
@@ -96,8 +96,9 @@ export class Source {
   #target(location: string, from: URL): URL {
     if (URL.canParse(location, from.href)) {
       const url = new URL(location, from);
-      if (url.protocol === 'https:') return url;
-      if (url.protocol === 'http:' && (from.protocol === 'http:' || mayBePlain(url, this.#insecure))) return url;
+      if (mayBeSentTo(url, from, this.#insecure)) return url;
+      // Without TLS on the way here nothing is lost by going on without.
+      if (url.protocol === 'http:' && from.protocol === 'http:' && !isLoopback(url.hostname)) return url;
     }
     throw this.#wrongRedirect('registry sends us to an address that is not safe', from);
   }
@@ -122,6 +123,7 @@ export class Source {
       what: kind === 'blobs' ? 'blob' : 'manifest',
       registry: this.address.host,
       credentialSource: this.#authorization.credentialSource,
+      secrets: this.#authorization.secrets,
     };
   }
 }

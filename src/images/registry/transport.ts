@@ -112,7 +112,7 @@ export class Transport {
           status: response.statusCode ?? 0,
           headers: response.headers,
           body: pieces(response, url, timeouts.stall, signal),
-          discard: () => discard(response),
+          discard: () => discard(response, call.method === 'HEAD'),
         });
       });
       call.end(body);
@@ -179,9 +179,9 @@ async function* pieces(
 }
 
 /** A short rest is read away, so that the connection can be used again. */
-function discard(response: http.IncomingMessage): void {
+function discard(response: http.IncomingMessage, isHead: boolean): void {
   const length = Number(response.headers['content-length'] ?? Infinity);
-  if (response.statusCode === 304 || length <= MOST_DRAINED_BYTES) response.resume();
+  if (isHead || length <= MOST_DRAINED_BYTES) response.resume();
   else response.destroy();
 }
 
