@@ -1,7 +1,10 @@
 import { writeLayer, type WrittenEntry } from './layer-writer.js';
 
 const directory = (name: string, more: Partial<WrittenEntry> = {}): WrittenEntry => ({ name, flag: '5', ...more });
-const ACL = Buffer.from('0200000001000600ffffffff020004000a00000004000400ffffffff10000400ffffffff20000400ffffffff', 'hex');
+const ACL = Buffer.from(
+  '0200000001000600ffffffff020004000a00000004000400ffffffff10000400ffffffff20000400ffffffff',
+  'hex',
+);
 const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex');
 
 /** Three layers with all that a layer can have, and what a layer does to those below it. */
@@ -31,7 +34,10 @@ export function oddLayers(): Buffer[] {
     { name: 'hard-c', flag: '1', link: './hard-a' },
     { name: 'again', data: 'of the bottom' },
     directory('many'),
-    ...Array.from({ length: 500 }, (_, index) => ({ name: `many/${'n'.repeat(index % 60)}${index}`, data: String(index) })),
+    ...Array.from({ length: 500 }, (_, index) => ({
+      name: `many/${'n'.repeat(index % 60)}${index}`,
+      data: String(index),
+    })),
   ]);
   const middle = writeLayer([
     directory('odd'),
