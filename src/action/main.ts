@@ -77,7 +77,12 @@ async function openJob(
   const home = storeHome(world.store, world.uid);
   const name = randomVmName();
   saveJobState(runner, { vmName: name, home, provider: inputs.provider });
-  const host = await open({ home, provider: inputs.provider, agentDirectory: installation.agentDirectory });
+  const host = await open({
+    home,
+    provider: inputs.provider,
+    agentDirectory: installation.agentDirectory,
+    registries: world.registries,
+  });
   const directory = path.join(world.temporary, 'vm-runner', name);
   await publishCli(world, runner, log, installation, { home, directory: path.join(directory, 'bin') });
   const artifactsPath = inputs.artifactsPath ?? path.join(directory, 'artifacts');

@@ -3,6 +3,8 @@ import os from 'node:os';
 import type { Writable } from 'node:stream';
 
 import type { BuildHost } from '../images/debian/bootstrap.js';
+import { registriesOf } from '../images/registry/environment.js';
+import type { RegistryOptions } from '../images/registry/options.js';
 import type { HomeEnvironment } from '../store/home.js';
 import { INPUT_NAMES, type InputName, type RawInputs } from './input-table.js';
 import type { Runner } from './runner.js';
@@ -21,6 +23,8 @@ export interface ActionWorld {
   /** A machine of GitHub's, which no later job sees. */
   readonly isThrownAway: boolean;
   readonly store: HomeEnvironment;
+  /** With what docker/login-action wrote, and the runner's proxies. */
+  readonly registries: () => RegistryOptions;
   readonly uid: number | undefined;
   readonly host: BuildHost;
   /** The runner's worker: when it is gone, so is the job. */
@@ -54,6 +58,7 @@ export function readWorld(from: ProcessLike, runner: Pick<Runner, 'getInput'>): 
     hasSummary: given(env['GITHUB_STEP_SUMMARY']) !== undefined,
     isThrownAway: env['RUNNER_ENVIRONMENT'] === 'github-hosted',
     store: { VM_RUNNER_HOME: env['VM_RUNNER_HOME'], XDG_DATA_HOME: env['XDG_DATA_HOME'], HOME: env['HOME'] },
+    registries: () => registriesOf(env),
     uid,
     host: { platform: from.platform, architecture: from.arch, uid: uid ?? -1, osRelease: readOsRelease() },
     parentPid: from.ppid,

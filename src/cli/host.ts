@@ -1,3 +1,4 @@
+import { registriesOf } from '../images/registry/environment.js';
 import { openHost } from '../providers/host.js';
 import type { Host } from '../providers/provider.js';
 import { noSuchVm } from '../store/vms.js';
@@ -15,6 +16,7 @@ export function openCliHost(world: World, provider = DEFAULT_PROVIDER): Promise<
     provider,
     agentDirectory,
     qemuBinary: world.env['VM_RUNNER_QEMU'],
+    registries: registriesOf(world.env),
   });
 }
 

@@ -5,6 +5,7 @@ import { requireJobResponseFile, requireVmName, sharedDirectories } from './env.
 import type { Outcome } from './exit-code.js';
 import { openDriverHost } from './host.js';
 import { chooseImage, choosePullPolicy } from './image.js';
+import { registriesFor } from './registries.js';
 import { readJobResponse, type JobResponse } from './job-response.js';
 import { driverLog } from './log.js';
 import { findRunner } from './owner.js';
@@ -23,7 +24,7 @@ export async function prepareStage(args: readonly string[], world: World): Promi
   const pull = choosePullPolicy(job, settings);
   const log = driverLog(world.stderr);
   warnOfReach(settings, log);
-  const host = await openDriverHost(world, settings.provider);
+  const host = await openDriverHost(world, { provider: settings.provider, registries: registriesFor(job, world.env) });
   const timeline = new Timeline();
   const { cpus, memoryMiB, network, template, bootTimeoutMs } = settings;
   const { entrypoint, user } = job;

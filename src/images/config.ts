@@ -52,6 +52,8 @@ function checkTexts({ user, workingDirectory, ...lists }: ImageConfig): void {
   }
 }
 
+type Document = Readonly<Record<string, unknown>>;
+
 /** A configuration as OCI has it. Equal arguments make equal bytes. */
 export function renderConfig(options: {
   readonly architecture: string;
@@ -61,21 +63,50 @@ export function renderConfig(options: {
   readonly history: readonly string[];
 }): Buffer {
   const { architecture, diffIds, config, history } = options;
-  const document = {
+  const document: Document = {
     architecture,
     os: 'linux',
-    config: {
-      ...(config.user === '' ? {} : { User: config.user }),
-      ...(config.env.length === 0 ? {} : { Env: config.env }),
-      ...(config.entrypoint.length === 0 ? {} : { Entrypoint: config.entrypoint }),
-      ...(config.command.length === 0 ? {} : { Cmd: config.command }),
-      ...(config.volumes.length === 0
-        ? {}
-        : { Volumes: Object.fromEntries(config.volumes.map((volume) => [volume, {}])) }),
-      ...(config.workingDirectory === '' ? {} : { WorkingDir: config.workingDirectory }),
-    },
+    config: renderFields(config),
     rootfs: { type: 'layers', diff_ids: diffIds },
     history: history.map((comment) => ({ created_by: comment })),
   };
   return Buffer.from(JSON.stringify(document));
+}
+
+/**
+ * Another image's configuration with other layers. All that is not told stays, also what we do not act on: labels, ports.
+ * @param bytes one that was parsed
+ */
+export function changeConfig(
+  bytes: Uint8Array,
+  change: {
+    readonly diffIds: readonly string[];
+    readonly config?: Partial<ImageConfig> | undefined;
+    /** For people: where the topmost layer comes from, when it is new. */
+    readonly comment?: string | undefined;
+  },
+): Buffer {
+  const document = JSON.parse(Buffer.from(bytes).toString('utf8')) as Document;
+  const history: readonly unknown[] = Array.isArray(document['history']) ? document['history'] : [];
+  return Buffer.from(
+    JSON.stringify({
+      ...document,
+      config: { ...(document['config'] as Document | null | undefined), ...renderFields(change.config ?? {}) },
+      rootfs: { type: 'layers', diff_ids: change.diffIds },
+      history: change.comment === undefined ? history : [...history, { created_by: change.comment }],
+    }),
+  );
+}
+
+/** Those fields that are told, also when they are empty. */
+function renderFields(config: Partial<ImageConfig>): Document {
+  const { env, user, workingDirectory, entrypoint, command, volumes } = config;
+  return {
+    ...(user === undefined ? {} : { User: user }),
+    ...(env === undefined ? {} : { Env: env }),
+    ...(entrypoint === undefined ? {} : { Entrypoint: entrypoint }),
+    ...(command === undefined ? {} : { Cmd: command }),
+    ...(volumes === undefined ? {} : { Volumes: Object.fromEntries(volumes.map((volume) => [volume, {}])) }),
+    ...(workingDirectory === undefined ? {} : { WorkingDir: workingDirectory }),
+  };
 }

@@ -13,6 +13,8 @@ export interface Ref {
   readonly reference: string;
   /** Of the image's manifest. */
   readonly digest: string;
+  /** What the registry's tag points to, that digest or an index. */
+  readonly pinned?: string | undefined;
   /** When the name was found to mean that image: milliseconds since 1970. */
   readonly pulledAt: number;
   /** What the image was made from, for images made here: while it is the same, the image is what would be made. */
@@ -84,6 +86,7 @@ export class Refs {
       return {
         reference: document.field('reference').text,
         digest,
+        pinned: document.field('pinned').text || undefined,
         pulledAt: document.field('pulledAt').wholeNumber,
         key: document.field('key').text || undefined,
         comment: document.field('comment').text || undefined,

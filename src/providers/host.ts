@@ -1,4 +1,5 @@
 import type { Recipe } from '../images/debian/recipe.js';
+import type { RegistryOptions } from '../images/registry/options.js';
 import { LinuxProcessTable } from '../process/table.js';
 import { openStore } from '../store/store.js';
 import type { Host } from './provider.js';
@@ -17,6 +18,8 @@ export interface OpenHostOptions {
   readonly qemuBinary?: string | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe | undefined;
+  /** How registries are reached. Default: as anybody, directly. */
+  readonly registries?: RegistryOptions | undefined;
   /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: false. */
   readonly isolateTemplates?: boolean | undefined;
 }
@@ -30,6 +33,7 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     processes,
     agentDirectory: options.agentDirectory,
     scratch: options.scratch,
+    registries: options.registries,
     ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
     ...(options.isolateTemplates === undefined ? {} : { isolateTemplates: options.isolateTemplates }),

@@ -6,6 +6,8 @@ import { agentPath } from '../images/agent-binary.js';
 import { HostImageLibrary } from '../images/host-library.js';
 import type { ImageLibrary } from '../images/library.js';
 import type { Recipe } from '../images/debian/recipe.js';
+import { pullFrom } from '../images/pull-from.js';
+import { registryOptions, type RegistryOptions } from '../images/registry/options.js';
 import type { Store } from '../store/store.js';
 import { FakeProvider } from './fake/fake.js';
 import type { Provider, Templates } from './provider.js';
@@ -23,6 +25,8 @@ export interface ProvidersOptions {
   readonly qemuBinary?: string;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe;
+  /** How registries are reached. Default: as anybody, directly. */
+  readonly registries?: RegistryOptions | undefined;
   /** Whether each clone gets a copy of its template's memory. Default: false. */
   readonly isolateTemplates?: boolean;
 }
@@ -59,6 +63,7 @@ export function createProviders(options: ProvidersOptions): Providers {
       processes,
       agentDirectory,
       scratch: options.scratch ?? path.join(agentDirectory, '../scratch/scratch.ext4.gz'),
+      pull: pullFrom(options.registries ?? registryOptions()),
       ...(recipe === undefined ? {} : { recipe }),
     }),
     providerNamed: (name) => {

@@ -1,10 +1,8 @@
-import { Readable, type Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import * as zlib from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 
-import { systemCode, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
-import { startPiped } from '../../process/piped.js';
 import { layerError } from './limits.js';
+import { through } from './through.js';
+import { unzstd } from './zstd.js';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
 
@@ -47,68 +45,10 @@ export async function* decompressed(source: AsyncIterable<Buffer>): AsyncGenerat
   try {
     const compression = compressionOf(start);
     if (compression === 'none') yield* all();
-    else if (compression === 'gzip') yield* through(all(), zlib.createGunzip({ chunkSize: CHUNK_BYTES }));
+    else if (compression === 'gzip') yield* through(all(), createGunzip({ chunkSize: CHUNK_BYTES }));
     else if (compression === 'zstd') yield* unzstd(all());
     else throw layerError(`layer compressed with ${compression}, which images do not use: make it gzip or zstd`);
   } finally {
     await iterator.return?.();
   }
-}
-
-async function* through(source: AsyncIterable<Buffer>, transform: Transform): AsyncGenerator<Buffer> {
-  let sourceError: Error | undefined;
-  async function* watched(): AsyncGenerator<Buffer> {
-    try {
-      yield* source;
-    } catch (error) {
-      sourceError = toVmRunnerError(error);
-      throw error;
-    }
-  }
-  const piping = pipeline(Readable.from(watched(), { objectMode: false }), transform);
-  // Told by the reading below; and nobody listens when that was left early.
-  piping.catch(() => undefined);
-  try {
-    for await (const chunk of transform) yield chunk as Buffer;
-    await piping;
-  } catch (cause) {
-    if (sourceError !== undefined) throw sourceError;
-    if (cause instanceof VmRunnerError || systemCode(cause)?.startsWith('Z') !== true) throw cause;
-    throw layerError(`layer whose compressed bytes are damaged (${cause instanceof Error ? cause.message : ''})`);
-  } finally {
-    transform.destroy();
-  }
-}
-
-/** Node has zstd from 22.15 on. */
-const { createZstdDecompress } = zlib as unknown as {
-  readonly createZstdDecompress?: (options: { readonly chunkSize: number }) => Transform;
-};
-
-function unzstd(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
-  if (createZstdDecompress !== undefined) return through(source, createZstdDecompress({ chunkSize: CHUNK_BYTES }));
-  return throughProgram(source);
-}
-
-async function* throughProgram(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let program;
-  try {
-    program = await startPiped(['zstd', '-q', '-d', '-c']);
-  } catch (cause) {
-    if (!(cause instanceof VmRunnerError) || cause.code !== 'host-tool-missing') throw cause;
-    throw new VmRunnerError('host-tool-missing', 'layer compressed with zstd, which this version of Node cannot read', {
-      hint: 'Run vm-runner with Node 22.15 or newer, or install zstd: apt-get install zstd',
-      cause,
-    });
-  }
-  const { stream, errorTail } = program;
-  const closed = new Promise<void>((resolve) => stream.once('close', resolve));
-  try {
-    yield* through(source, stream as unknown as Transform);
-  } catch (cause) {
-    await closed;
-    if (errorTail() === '') throw cause;
-  }
-  await closed;
-  if (errorTail() !== '') throw layerError(`layer whose compressed bytes are damaged (${errorTail()})`);
 }

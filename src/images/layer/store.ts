@@ -68,8 +68,8 @@ export class LayerStore {
   }
 
   /** Removes a layer. One that is not here is no error. */
-  async remove(diffId: string, context: LayerContext): Promise<void> {
-    await this.#locked(diffId, context, async () => {
+  async remove(diffId: string, signal?: AbortSignal): Promise<void> {
+    await this.#locked(diffId, { signal }, async () => {
       const directory = this.directory(diffId);
       // Without its index it is no layer any more, whatever happens then.
       await fileStep('remove a layer', directory, rm(path.join(directory, LAYER_FILES.index), { force: true }));
@@ -98,11 +98,15 @@ export class LayerStore {
     await moveIntoPlace(temporary, this.directory(diffId));
   }
 
-  async #locked(diffId: string, { log, signal }: LayerContext, work: () => Promise<void>): Promise<void> {
+  async #locked(
+    diffId: string,
+    { log, signal }: { readonly log?: Log; readonly signal: AbortSignal | undefined },
+    work: () => Promise<void>,
+  ): Promise<void> {
     const lock = await acquireLock(path.join(this.#store.locks, `layer-${digestHex(diffId)}`), {
       processes: this.#processes,
       signal,
-      onWait: (holder) => log.info(`waiting for process ${holder.pid}, which is converting the same layer`),
+      onWait: (holder) => log?.info(`waiting for process ${holder.pid}, which is converting the same layer`),
     });
     try {
       await work();

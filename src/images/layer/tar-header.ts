@@ -36,7 +36,8 @@ export function parseHeader(block: Buffer): TarHeader | undefined {
   }
   if (sum === 8 * SPACE && block[0] === 0) return undefined;
   let name = text(block, 0, 100);
-  const stored = number(block, CHECKSUM_AT, 8, name);
+  const digits = /^ *[0-7]+/.exec(block.toString('latin1', CHECKSUM_AT, CHECKSUM_END))?.[0] ?? '';
+  const stored = Number.parseInt(digits, 8);
   if (stored !== sum && stored !== signedSum) throw layerError('layer that is no tar archive, or a damaged one', name);
   // GNU's own format keeps other things where the prefix is.
   const isUstar = block.toString('latin1', 257, 263) === 'ustar\0';

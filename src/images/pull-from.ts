@@ -1,0 +1,26 @@
+import { imageArchitecture } from './architecture.js';
+import { assembleImage, type AssembleOptions } from './assemble.js';
+import { readDescription } from './image-files.js';
+import { pullImage, type PulledImage } from './pull.js';
+import type { RegistryReference } from './reference.js';
+import type { Ref } from './refs.js';
+import type { RegistryOptions } from './registry/options.js';
+
+/** Brings an image from its registry into the store, and tells what its name means from now on. */
+export type PullFunction = (
+  reference: RegistryReference,
+  context: AssembleOptions & { readonly previous: Ref | undefined },
+) => Promise<PulledImage>;
+
+/** Pulls into the store of an image library. */
+export function pullFrom(registries: RegistryOptions): PullFunction {
+  return (reference, { previous, ...options }) =>
+    pullImage(reference, {
+      ...options,
+      registries,
+      architecture: imageArchitecture(),
+      assemble: (parts) => assembleImage(parts, options),
+      isAssembled: async (digest) => (await readDescription(options.store, digest)) !== undefined,
+      ...(previous?.pinned === undefined ? {} : { previous: { digest: previous.digest, pinned: previous.pinned } }),
+    });
+}
