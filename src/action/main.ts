@@ -81,7 +81,7 @@ async function openJob(
     home,
     provider: inputs.provider,
     agentDirectory: installation.agentDirectory,
-    registries: world.registries,
+    registries: world.registries(),
   });
   const directory = path.join(world.temporary, 'vm-runner', name);
   await publishCli(world, runner, log, installation, { home, directory: path.join(directory, 'bin') });
