@@ -4,7 +4,6 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { startVmRunner } from '../support/command-line.js';
 import { imageCommands } from '../support/image-commands.js';
 
 describe('files and images', () => {
@@ -145,13 +144,5 @@ describe('an image that cannot be had', () => {
     const result = await run(image, '--', 'true');
     expect(result).toMatchObject({ exitCode: 125, stdout: '' });
     expect(result.stderr).toMatch(sentence);
-  });
-
-  it('leaves nothing when the pull is interrupted', async () => {
-    const { layout, home, directory } = await imageCommands();
-    const image = await layout('many');
-    const { child, result } = startVmRunner(['run', '--image', image, '--', 'true'], { home, cwd: directory });
-    child.kill('SIGINT');
-    expect(await result).toMatchObject({ exitCode: 130 });
   });
 });

@@ -45,7 +45,7 @@ describe('a program in an image', () => {
   it('runs as the user of the image, in its directory, with its environment, or as it is told', async () => {
     const { layout, run } = await imageCommands();
     const image = await layout('user');
-    const script = 'id; pwd; echo $GREETING $HOME; touch mine && stat -c %U mine';
+    const script = 'id; pwd; echo $GREETING $HOME; touch ~/mine && stat -c %U ~/mine';
     expect((await run(image, '--', 'sh', '-c', script)).stdout.split('\n')).toEqual([
       'uid=1000(node) gid=1000(node) groups=999(docker),1000(node)',
       '/home/node/app',
