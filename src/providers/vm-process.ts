@@ -26,6 +26,8 @@ export function newRecord(
   return {
     version: 1,
     ...{ name, incarnation, image, memoryMiB, network, owner, expiresAt, frontEnd, job },
+    imageDigest: request.bootImage?.digest,
+    template: undefined,
     ...made,
     state: 'creating',
     createdAt: now,

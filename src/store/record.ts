@@ -25,6 +25,10 @@ export interface VmRecord {
   readonly vmm: ProcessIdentity | undefined;
   readonly endpoint: Endpoint;
   readonly image: string;
+  /** Of its manifest; `undefined` where no image boots. */
+  readonly imageDigest: string | undefined;
+  /** Key of the template that it was cloned from; `undefined` when it booted. */
+  readonly template: string | undefined;
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly network: NetworkPolicy;
@@ -53,6 +57,10 @@ export function parseRecord(text: string, path: string): VmRecord {
     if (typeof field !== 'number') throw damaged(path, `has no number in "${key}"`);
     return field;
   };
+  const optional = (key: string): string | undefined => {
+    const field = fields[key];
+    return typeof field === 'string' ? field : undefined;
+  };
   const process = (key: string): ProcessIdentity | undefined => {
     if (fields[key] === undefined) return undefined;
     const identity = parseProcessIdentity(fields[key]);
@@ -76,11 +84,13 @@ export function parseRecord(text: string, path: string): VmRecord {
     vmm: process('vmm'),
     endpoint,
     image: string('image'),
+    imageDigest: optional('imageDigest'),
+    template: optional('template'),
     cpus: number('cpus'),
     memoryMiB: number('memoryMiB'),
     network,
     frontEnd: string('frontEnd'),
-    job: typeof fields['job'] === 'string' ? fields['job'] : undefined,
+    job: optional('job'),
   };
 }
 

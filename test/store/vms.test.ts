@@ -24,6 +24,8 @@ function recordNamed(name: string, change: Partial<VmRecord> = {}): VmRecord {
     vmm: undefined,
     endpoint: { kind: 'serial', paths: ['/a', '/b'] },
     image: 'default',
+    imageDigest: undefined,
+    template: undefined,
     cpus: 1,
     memoryMiB: 512,
     network: 'none',
