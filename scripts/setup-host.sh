@@ -18,6 +18,9 @@ if [ "${1-}" = --tests ]; then
     need qemu-aarch64-static qemu-user-static
     need busybox busybox-static
     need python3 python3
+    need docker-registry docker-registry
+    need skopeo skopeo
+    need openssl openssl
     need sfdisk fdisk
     need mkfs.xfs xfsprogs
     need mkfs.btrfs btrfs-progs

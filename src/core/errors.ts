@@ -27,6 +27,7 @@ const BLAME_OF = {
   'store-busy': 'infra',
   'store-damaged': 'infra',
   'image-build-failed': 'infra',
+  'registry-failed': 'infra',
   'vm-start-failed': 'infra',
   'vm-died': 'infra',
   'boot-timeout': 'infra',
