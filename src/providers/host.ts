@@ -1,4 +1,5 @@
 import type { Recipe } from '../images/debian/recipe.js';
+import type { RegistryOptions } from '../images/registry/options.js';
 import { LinuxProcessTable } from '../process/table.js';
 import { openStore } from '../store/store.js';
 import type { Host } from './provider.js';
@@ -15,6 +16,8 @@ export interface OpenHostOptions {
   readonly scratch?: string | undefined;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string | undefined;
+  /** How container registries are reached. Default: without credentials, mirrors and proxy. */
+  readonly registries?: RegistryOptions | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe | undefined;
 }
@@ -28,6 +31,7 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     processes,
     agentDirectory: options.agentDirectory,
     scratch: options.scratch,
+    registries: options.registries,
     ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
   });

@@ -6,6 +6,7 @@ import { agentPath } from '../images/agent-binary.js';
 import { HostImageLibrary } from '../images/host-library.js';
 import type { ImageLibrary } from '../images/library.js';
 import type { Recipe } from '../images/debian/recipe.js';
+import type { RegistryOptions } from '../images/registry/options.js';
 import type { Store } from '../store/store.js';
 import { FakeProvider } from './fake/fake.js';
 import type { Provider } from './provider.js';
@@ -20,6 +21,8 @@ export interface ProvidersOptions {
   readonly scratch?: string | undefined;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string;
+  /** How container registries are reached. Default: without credentials, mirrors and proxy. */
+  readonly registries?: RegistryOptions | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe;
 }
@@ -48,6 +51,7 @@ export function createProviders(options: ProvidersOptions): Providers {
       store: store.paths,
       processes,
       agentDirectory,
+      registries: options.registries,
       scratch: options.scratch ?? path.join(agentDirectory, '../scratch/scratch.ext4.gz'),
       ...(recipe === undefined ? {} : { recipe }),
     }),

@@ -5,10 +5,11 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { HostImageLibrary, type PullFunction } from '../../src/images/host-library.js';
+import { HostImageLibrary } from '../../src/images/host-library.js';
 import { whileMakingImages } from '../../src/images/in-use.js';
 import { LayerStore } from '../../src/images/layer/store.js';
 import { imageOfConfig } from '../../src/images/made-image.js';
+import type { PullFunction } from '../../src/images/pull-function.js';
 import type { VmRecord } from '../../src/store/record.js';
 import { SCRATCH } from '../support/fake-host.js';
 import { writeLayer } from '../support/layer-writer.js';
