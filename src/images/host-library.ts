@@ -25,9 +25,11 @@ import { LayerStore } from './layer/store.js';
 import type { ImageContext, ImageLibrary, NewLayer, RemovedImage, ResolveContext, StoredImage } from './library.js';
 import { imageOfConfig, nameImage } from './made-image.js';
 import { exportImage } from './oci/export.js';
+import { notHere } from './pull.js';
+import { pullFrom, type PullFunction } from './pull-function.js';
 import { canonicalName, parseReference, type Reference, type RegistryReference } from './reference.js';
-import type { PullFunction } from './pull-from.js';
 import { Refs } from './refs.js';
+import { registryOptions, type RegistryOptions } from './registry/options.js';
 import { sweepImages, type Swept } from './sweep.js';
 
 export interface HostLibraryOptions {
@@ -37,7 +39,9 @@ export interface HostLibraryOptions {
   readonly agentDirectory: string;
   /** The packed scratch disk. */
   readonly scratch: string;
-  /** Default: no registry can be asked. */
+  /** How registries are reached. Default: without credentials, mirrors and proxy. */
+  readonly registries?: RegistryOptions | undefined;
+  /** Default: from registries. */
   readonly pull?: PullFunction | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe | undefined;
@@ -94,7 +98,7 @@ export class HostImageLibrary implements ImageLibrary {
     if (parsed.kind === 'registry' && context.pull !== 'always') {
       const present = await this.#named(name);
       if (present !== undefined) return present;
-      if (context.pull === 'never') return this.#nothingNamed(name);
+      if (context.pull === 'never') throw notHere(parsed);
     }
     const options = { ...this.#options, ...context, layers: this.#layers };
     return whileMakingImages(this.#options, context.signal, () =>
@@ -108,8 +112,7 @@ export class HostImageLibrary implements ImageLibrary {
   }
 
   async #pull(reference: RegistryReference, name: string, options: AssembleOptions): Promise<LocalImage> {
-    const { pull } = this.#options;
-    if (pull === undefined) throw new VmRunnerError('internal', 'no registry can be asked', { subject: name });
+    const { pull = pullFrom(this.#options.registries ?? registryOptions()) } = this.#options;
     const { digest, pinned } = await pull(reference, { ...options, previous: await this.#refs.read(name) });
     return nameImage(digest, { reference: name, pinned }, options);
   }

@@ -58,7 +58,7 @@ export async function imagesOfVms({
 }: Rooms): Promise<{ readonly digests: ReadonlySet<string>; readonly hasVms: boolean } | undefined> {
   const { records, damaged } = await new VmRecords(store, processes).list();
   if (damaged.length > 0) return undefined;
-  const digests = records.map((record) => (record as { readonly imageDigest?: string }).imageDigest);
+  const digests = records.map(({ imageDigest }) => imageDigest);
   return { digests: new Set(digests.filter((digest) => digest !== undefined)), hasVms: records.length > 0 };
 }
 

@@ -16,10 +16,10 @@ export interface OpenHostOptions {
   readonly scratch?: string | undefined;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string | undefined;
+  /** How container registries are reached. Default: without credentials, mirrors and proxy. */
+  readonly registries?: RegistryOptions | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe | undefined;
-  /** How registries are reached. Default: as anybody, directly. */
-  readonly registries?: RegistryOptions | undefined;
   /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: false. */
   readonly isolateTemplates?: boolean | undefined;
 }

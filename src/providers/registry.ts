@@ -6,8 +6,7 @@ import { agentPath } from '../images/agent-binary.js';
 import { HostImageLibrary } from '../images/host-library.js';
 import type { ImageLibrary } from '../images/library.js';
 import type { Recipe } from '../images/debian/recipe.js';
-import { pullFrom } from '../images/pull-from.js';
-import { registryOptions, type RegistryOptions } from '../images/registry/options.js';
+import type { RegistryOptions } from '../images/registry/options.js';
 import type { Store } from '../store/store.js';
 import { FakeProvider } from './fake/fake.js';
 import type { Provider, Templates } from './provider.js';
@@ -23,10 +22,10 @@ export interface ProvidersOptions {
   readonly scratch?: string | undefined;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string;
+  /** How container registries are reached. Default: without credentials, mirrors and proxy. */
+  readonly registries?: RegistryOptions | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe;
-  /** How registries are reached. Default: as anybody, directly. */
-  readonly registries?: RegistryOptions | undefined;
   /** Whether each clone gets a copy of its template's memory. Default: false. */
   readonly isolateTemplates?: boolean;
 }
@@ -62,8 +61,8 @@ export function createProviders(options: ProvidersOptions): Providers {
       store: store.paths,
       processes,
       agentDirectory,
+      registries: options.registries,
       scratch: options.scratch ?? path.join(agentDirectory, '../scratch/scratch.ext4.gz'),
-      pull: pullFrom(options.registries ?? registryOptions()),
       ...(recipe === undefined ? {} : { recipe }),
     }),
     providerNamed: (name) => {

@@ -1,176 +1,254 @@
+import { execFileSync } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { VmRunnerError } from '../../src/core/errors.js';
-import type { TarBuilder } from '../../src/images/debian/build-tar.js';
-import { HostImageLibrary, type HostLibraryOptions } from '../../src/images/host-library.js';
+import { HostImageLibrary } from '../../src/images/host-library.js';
+import { whileMakingImages } from '../../src/images/in-use.js';
+import { LayerStore } from '../../src/images/layer/store.js';
+import { imageOfConfig } from '../../src/images/made-image.js';
+import type { PullFunction } from '../../src/images/pull-function.js';
+import type { VmRecord } from '../../src/store/record.js';
 import { SCRATCH } from '../support/fake-host.js';
+import { writeLayer } from '../support/layer-writer.js';
+import { digest, writeLayout } from '../support/oci-layout.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
-import { smallDebian } from './small-debian.js';
-import { deadProcess, recordingLog, rejection, temporaryStore, writeProgram } from './support.js';
+import { recordingLog, rejection, temporaryStore } from './support.js';
 
-const HOST = { platform: 'linux', architecture: 'x64', uid: 1000, osRelease: 'ID=debian\n' };
+const BASE = writeLayer([{ name: 'base', data: 'base' }]);
+const LONG_AGO = new Date('2020-01-01');
 
-/** Builds something small at once, and counts. */
-function countingBuilder(): TarBuilder & { builds: number } {
-  const build: TarBuilder = async (_recipe, output) => {
-    builder.builds += 1;
-    await writeFile(output, smallDebian());
+/** A registry whose tags mean images of one layer over {@link BASE}. */
+function registry() {
+  const calls: string[] = [];
+  const contents = new Map<string, string>();
+  const pull: PullFunction = async ({ repository, tag }, options) => {
+    const name = `${repository}:${tag ?? ''}`;
+    calls.push(name);
+    const layers = [BASE, writeLayer([{ name: 'own', data: contents.get(name) ?? name }])];
+    const diffIds = layers.map(digest);
+    for (const layer of layers) await options.layers.add({ stream: [layer] as never }, digest(layer), options);
+    const config = Buffer.from(JSON.stringify({ os: 'linux', architecture: 'amd64', rootfs: { diff_ids: diffIds } }));
+    const image = await imageOfConfig(config, undefined, diffIds, options);
+    return { digest: image, pinned: image };
   };
-  const builder: TarBuilder & { builds: number } = Object.assign(build, { builds: 0 });
-  return builder;
+  return { calls, contents, pull };
 }
 
-async function setUp(options: Partial<HostLibraryOptions> = {}) {
+async function setUp() {
   const { store, processes } = await temporaryStore();
-  const agentDirectory = await temporaryDirectory();
-  await mkdir(path.join(agentDirectory, 'amd64'));
-  const agent = path.join(agentDirectory, 'amd64/vm-agent');
-  await writeFile(agent, 'AGENT');
+  const { calls, contents, pull } = registry();
   const log = recordingLog();
   const context = { log, signal: new AbortController().signal };
-  const library = (more: Partial<HostLibraryOptions> = {}): HostImageLibrary =>
-    new HostImageLibrary({
-      ...{ store: store.paths, processes, agentDirectory, scratch: SCRATCH, host: HOST },
-      ...options,
-      ...more,
-    });
-  return { store, processes, agent, log, context, library };
+  const options = { store: store.paths, processes, agentDirectory: '/nowhere', scratch: SCRATCH };
+  const library = (instead: PullFunction = pull): HostImageLibrary =>
+    new HostImageLibrary({ ...options, pull: instead });
+  /** As if nobody had asked for any of them for a long time. */
+  const age = async (): Promise<void> => {
+    for (const name of await readdir(store.paths.images))
+      await utimes(path.join(store.paths.images, name), LONG_AGO, LONG_AGO);
+  };
+  const counts = async () => ({
+    images: (await readdir(store.paths.images)).length,
+    layers: (await readdir(store.paths.layers)).length,
+  });
+  return { store, processes, calls, contents, pull, log, context, library, age, counts };
 }
 
-describe('the base guest', () => {
-  it('is built at its first use, and at its second nothing is', async () => {
-    const buildTar = countingBuilder();
-    const { library, context, store } = await setUp({ buildTar });
-    const guest = await library().baseGuest(context);
-    expect(await readFile(guest.kernel, 'utf8')).toBe('KERNEL');
-    expect(await readFile(guest.initramfs, 'latin1')).toMatch(/AGENT.*virtio\.ko\n.*VIRTIO/s);
-    expect(guest.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
-    expect(guest.root).toMatchObject({ reference: 'default', config: { command: ['/bin/bash'] } });
-    expect((await stat(guest.scratch)).size).toBe(64 * 2 ** 30);
-    expect((await stat(guest.scratch)).blocks * 512).toBeLessThan(2 ** 20);
-    for (const file of [guest.kernel, guest.initramfs, guest.scratch, guest.root.disk]) {
-      expect((await stat(file)).mode & 0o777).toBe(0o444);
+describe('resolve', () => {
+  it('pulls what is not here, and by default nothing that is, whichever way it is named', async () => {
+    const { library, context, calls } = await setUp();
+    const image = await library().resolve('node:22', context);
+    expect(image.reference).toBe('node:22');
+    for (const name of ['node:22', 'docker.io/node:22', 'docker.io/library/node:22']) {
+      expect(await library().resolve(name, context)).toEqual({ ...image, reference: name });
     }
-
-    // Without tools, with a builder that would fail: nothing is started.
-    const fails: TarBuilder = () => Promise.reject(new Error('built again'));
-    const again = library({ buildTar: fails, searchPath: '/nowhere' });
-    expect(await again.baseGuest(context)).toEqual(guest);
-    expect(await again.findBaseGuest()).toEqual(guest);
-    expect(await again.resolve('default', context)).toEqual(guest.root);
-    expect(await readdir(store.paths.temporary)).toEqual([]);
-    expect(await readdir(store.paths.locks)).toEqual([]);
+    expect(calls).toEqual(['library/node:22']);
   });
 
-  it('is built once when two ask at the same time, and the second is told what it waits for', async () => {
-    const buildTar = countingBuilder();
+  it('asks the registry always or never when the policy says so', async () => {
+    const { library, context, calls } = await setUp();
+    const never = await rejection(library().resolve('node:22', { ...context, pull: 'never' }));
+    expect(never.code).toBe('image-unavailable');
+    await library().resolve('node:22', { ...context, pull: 'always' });
+    await library().resolve('node:22', { ...context, pull: 'always' });
+    await library().resolve('node:22', { ...context, pull: 'never' });
+    expect(calls).toHaveLength(2);
+  });
+
+  it('pulls once when two ask at the same time, and tells the second what it waits for', async () => {
+    const { library, context, calls, pull, processes, store } = await setUp();
     const [begun, released] = [new EventEmitter(), new EventEmitter()];
-    const slow: TarBuilder = async (...args) => {
+    const slow: PullFunction = async (...args) => {
       begun.emit('now');
       await once(released, 'now');
-      return buildTar(...args);
+      return pull(...args);
     };
-    const { library, context, log } = await setUp();
+    const beginning = once(begun, 'now');
+    const first = library(slow).resolve('node:22', context);
+    await beginning;
+    const log = recordingLog();
     const info = (text: string): void => {
       log.info(text);
       released.emit('now');
     };
-    const building = once(begun, 'now');
-    const first = library({ buildTar: slow }).baseGuest({ ...context, log: recordingLog() });
-    await building;
-    const second = library({ buildTar: slow }).baseGuest({ ...context, log: { ...log, info } });
-    const guests = await Promise.all([first, second]);
-    expect(guests[0]).toEqual(guests[1]);
-    expect(buildTar.builds).toBe(1);
-    expect(log.lines).toEqual([`info: waiting for process ${process.pid}, which is building the default image`]);
+    const second = library(slow).resolve('node:22', { ...context, log: { ...log, info } });
+    expect(await second).toEqual(await first);
+    expect(calls).toHaveLength(1);
+    expect(log.lines).toEqual([
+      `info: waiting for process ${processes.self.pid}, which is bringing docker.io/library/node:22`,
+    ]);
+    expect(await readdir(store.paths.locks)).toEqual([]);
   });
 
-  it('has only a new initramfs for a new agent', async () => {
-    const buildTar = countingBuilder();
-    const { library, context, agent } = await setUp({ buildTar });
-    const before = await library().baseGuest(context);
-    await writeFile(agent, 'OTHER AGENT');
-    const after = await library().baseGuest(context);
-    expect(buildTar.builds).toBe(1);
-    expect(after.root).toEqual(before.root);
-    expect(after.digest).not.toBe(before.digest);
-    expect(after.initramfs).not.toBe(before.initramfs);
+  it('gives back the disk of what a tag meant before', async () => {
+    const { library, context, contents, age, counts } = await setUp();
+    await library().resolve('node:22', context);
+    await age();
+    contents.set('library/node:22', 'new');
+    await library().resolve('node:22', { ...context, pull: 'always' });
+    expect(await counts()).toEqual({ images: 1, layers: 2 });
   });
 
-  it('leaves nothing of a build that failed, and is built at the next use', async () => {
-    const { library, context, store } = await setUp();
-    const fails: TarBuilder = async (_recipe, output) => {
-      await writeFile(output, 'half');
-      throw new VmRunnerError('image-build-failed', 'no mirror');
-    };
-    expect(await rejection(library({ buildTar: fails }).baseGuest(context))).toMatchObject({ reason: 'no mirror' });
-    for (const room of [store.paths.images, store.paths.layers, store.paths.guests, store.paths.temporary]) {
-      expect(await readdir(room)).toEqual([]);
-    }
-    const buildTar = countingBuilder();
-    await library({ buildTar }).baseGuest(context);
-    expect(buildTar.builds).toBe(1);
-  });
-
-  it('is taken over from a builder that was killed', async () => {
-    const buildTar = countingBuilder();
-    const { library, context, store, processes } = await setUp({ buildTar });
-    const dead = await deadProcess(processes);
-    await writeFile(path.join(store.paths.locks, 'default-image'), JSON.stringify(dead));
-    await library().baseGuest(context);
-    expect(buildTar.builds).toBe(1);
-  });
-
-  it('stops waiting for another builder when it is cancelled', async () => {
-    const { library, store, processes } = await setUp({ buildTar: countingBuilder() });
-    await writeFile(path.join(store.paths.locks, 'default-image'), JSON.stringify(processes.self));
-    const cancel = new AbortController();
-    const log = { ...recordingLog(), info: () => cancel.abort() };
-    await expect(library().baseGuest({ log, signal: cancel.signal })).rejects.toMatchObject({ code: 'cancelled' });
-  });
-
-  it('says where the agent and the scratch disk should be when they are missing', async () => {
+  it('knows no prepared image that nobody made', async () => {
     const { library, context } = await setUp();
-    const agent = await rejection(library({ agentDirectory: '/nowhere' }).baseGuest(context));
-    expect(agent.code).toBe('host-file-failed');
-    expect(agent.message).toMatch(/^guest agent missing: \/nowhere\/amd64\/vm-agent\. /);
-    const scratch = await rejection(library({ scratch: '/nowhere/scratch.gz' }).baseGuest(context));
-    expect(scratch.message).toMatch(/^scratch disk missing: \/nowhere\/scratch\.gz\. /);
+    expect((await rejection(library().resolve('local/nothing', context))).code).toBe('image-unavailable');
+    expect((await rejection(library().resolve('No Name', context))).code).toBe('invalid-input');
+  });
+});
+
+describe('list', () => {
+  it('tells names, sizes, and what would go with each image', async () => {
+    const { library, context } = await setUp();
+    await library().resolve('a', context);
+    await library().resolve('b', context);
+    await library().resolve('a:other', { ...context });
+    const images = await library().list();
+    expect(images.map(({ references }) => references)).toEqual([
+      ['docker.io/library/a:latest'],
+      ['docker.io/library/a:other'],
+      ['docker.io/library/b:latest'],
+    ]);
+    for (const image of images) expect(image).toMatchObject({ layers: 2, diskBytes: 3 * 4096, ownBytes: 2 * 4096 });
+  });
+});
+
+describe('remove', () => {
+  it('removes the image with its last name, and layers with their last image', async () => {
+    const { library, context, age, counts } = await setUp();
+    await library().resolve('a', context);
+    await library().resolve('b', context);
+    await age();
+    const removed = await library().remove('a');
+    expect(removed).toMatchObject({ reference: 'docker.io/library/a:latest', kept: undefined });
+    expect(removed.freedBytes).toBeGreaterThanOrEqual(2 * 4096);
+    expect(await counts()).toEqual({ images: 1, layers: 2 });
+    await library().remove('b');
+    expect(await counts()).toEqual({ images: 0, layers: 0 });
+    expect((await rejection(library().remove('a'))).code).toBe('image-unavailable');
   });
 
-  it.each([
-    { platform: 'linux', architecture: 'arm64' },
-    { platform: 'darwin', architecture: 'x64' },
-  ])('says that $platform on $architecture is not tested yet', async (host) => {
-    const { library, context } = await setUp({ host: { ...HOST, ...host } });
-    const error = await rejection(library().resolve('default', context));
-    expect(error.code).toBe('host-unsupported');
-    expect(error.subject).toBe(`${host.platform} on ${host.architecture}`);
+  it('keeps an image that has another name', async () => {
+    const { library, context, age, contents, counts } = await setUp();
+    contents.set('library/a:latest', 'same').set('library/b:latest', 'same');
+    await library().resolve('a', context);
+    await library().resolve('b', context);
+    await age();
+    expect((await library().remove('a')).kept).toBe('it is also called docker.io/library/b:latest');
+    expect(await counts()).toEqual({ images: 1, layers: 2 });
   });
 
-  it('tells the doctor what is missing: a problem before the image is built, a warning after', async () => {
-    const { library, context } = await setUp({ buildTar: countingBuilder(), searchPath: '/nowhere' });
-    const before = await library().check();
-    expect(before.map(({ level }) => level)).toEqual(['ok', 'problem']);
-    expect(before[1]?.text).toContain('apt-get install mmdebstrap uidmap');
-    await library().baseGuest(context);
-    expect((await library().check()).map(({ level }) => level)).toEqual(['ok', 'warning']);
+  it('keeps an image that a VM runs in, or that a job asked for just now', async () => {
+    const { library, context, age, store, counts } = await setUp();
+    const image = await library().resolve('a', context);
+    expect((await library().remove('a')).kept).toBe('it was asked for in the last 5 minutes');
+    await age();
+    await library().resolve('a', context);
+    await age();
+    await store.vms.create({ ...RECORD, imageDigest: image.digest });
+    expect((await library().remove('a')).kept).toBe('a VM runs in it');
+    expect(await counts()).toEqual({ images: 1, layers: 2 });
+    await writeFile(store.vms.paths('vm-1').record, 'damaged');
+    await library().resolve('a', context);
+    await age();
+    expect((await library().remove('a')).kept).toBe('the record of a VM cannot be read');
   });
 
-  it('tells the doctor when all tools are there but this user cannot build with them', async () => {
-    const searchPath = await temporaryDirectory();
-    const { library } = await setUp({ buildTar: countingBuilder(), searchPath });
-    for (const name of ['mmtarfilter', 'newuidmap']) await writeProgram(searchPath, name, '');
-    await writeProgram(searchPath, 'mmdebstrap', `process.exit(process.argv[2] === '--unshare-helper' ? 25 : 0)`);
-    const [, problem] = await library().check();
-    expect(problem).toMatchObject({ level: 'problem', subject: 'images' });
-    expect(problem?.text).toMatch(
-      /^the default image cannot be built as this user\. .* \/etc\/subuid and \/etc\/subgid/,
+  it('removes nothing while somebody makes an image of layers that no image names yet', async () => {
+    const { library, context, processes, store, counts } = await setUp();
+    const layers = new LayerStore({ store: store.paths, processes });
+    await library().resolve('a', context);
+    await whileMakingImages({ store: store.paths, processes }, context.signal, async () => {
+      await layers.import({ stream: [writeLayer([{ name: 'new' }])] as never }, context);
+      expect((await library().remove('a')).kept).toBe('another process makes an image just now');
+      expect(await counts()).toEqual({ images: 1, layers: 3 });
+    });
+  });
+});
+
+const RECORD: VmRecord = {
+  ...{ version: 1, name: 'vm-1', incarnation: 'a', provider: 'qemu', state: 'ready', createdAt: 1, expiresAt: 2 },
+  ...{ owner: undefined, vmm: undefined, endpoint: { kind: 'unix', path: '/a' }, image: 'a', cpus: 1, memoryMiB: 1 },
+  ...{
+    imageDigest: undefined,
+    template: undefined,
+    workingDirectory: undefined,
+    user: undefined,
+    network: 'none',
+    frontEnd: 'cli',
+    job: undefined,
+  },
+};
+
+describe('addLayer', () => {
+  it('makes an image of an image and a layer, which has a name and a key', async () => {
+    const { library, context, counts } = await setUp();
+    const base = await library().resolve('a', context);
+    const top = writeLayer([{ name: '.wh.base' }, { name: 'top', data: 'top' }]);
+    const options = { reference: 'local/prepared', key: 'k1', comment: 'c', config: { command: ['/top'] } };
+    const image = await library().addLayer(base, [top.subarray(0, 600), top.subarray(600)] as never, options, context);
+    expect(image).toMatchObject({ reference: 'local/prepared', config: { command: ['/top'] } });
+    expect(await library().resolve('local/prepared', context)).toEqual(image);
+    expect(await counts()).toEqual({ images: 2, layers: 3 });
+    expect((await library().list()).find(({ references }) => references[0] === 'local/prepared')).toMatchObject({
+      layers: 3,
+      comment: 'c',
+    });
+  });
+});
+
+describe('exportTo', () => {
+  it('writes what other programs read, as a directory or a tar', async () => {
+    const { library, context } = await setUp();
+    await library().resolve('a:1.2', context);
+    const directory = await temporaryDirectory();
+    const at = (name: string): string => path.join(directory, name);
+    const manifest = await library().exportTo('a:1.2', at('layout'), context);
+    await library().exportTo('a:1.2', at('image.tar'), context);
+    for (const source of [`oci:${at('layout')}:1.2`, `oci-archive:${at('image.tar')}`]) {
+      const facts = JSON.parse(execFileSync('skopeo', ['inspect', source], { encoding: 'utf8' })) as Record<
+        string,
+        unknown
+      >;
+      expect(facts).toMatchObject({ Digest: manifest, Architecture: 'amd64', Os: 'linux' });
+    }
+    execFileSync('skopeo', ['--insecure-policy', 'copy', '-q', `oci:${at('layout')}:1.2`, `dir:${at('copy')}`]);
+    expect(await readdir(at('copy'))).toHaveLength(5);
+    expect((await readdir(directory)).sort()).toEqual(['copy', 'image.tar', 'layout']);
+    const again = await library().resolve(`oci:${at('layout')}`, context);
+    expect(again.digest).toBe(manifest);
+  });
+
+  it('puts nothing over what is there', async () => {
+    const { library, context } = await setUp();
+    const directory = await temporaryDirectory();
+    await writeLayout(directory, []);
+    await library().resolve('a', context);
+    expect((await rejection(library().exportTo('a', directory, context))).code).toBe('invalid-input');
+    expect((await rejection(library().exportTo('b', path.join(directory, 'x'), context))).code).toBe(
+      'image-unavailable',
     );
-    expect(await library({ host: { ...HOST, uid: 0 } }).check()).toHaveLength(1);
   });
 });

@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { inject } from 'vitest';
@@ -19,7 +20,9 @@ export interface ImageCommands {
 
 export async function imageCommands(): Promise<ImageCommands> {
   const families = await familyImages();
-  const { directory, home } = await homeWithImages(inject('sharedHome'));
+  const { directory: parent, home } = await homeWithImages(inject('sharedHome'));
+  const directory = path.join(parent, 'work');
+  await mkdir(directory);
   const options = { home, cwd: directory };
   const vm = (...args: readonly string[]): Promise<CommandResult> => vmRunner(args, options);
   return {

@@ -29,7 +29,12 @@ export class MergedTree {
     this.#takeAway(entries);
     for (const entry of entries) {
       const { directory, name } = split(entry.path);
-      if (name.startsWith(WHITEOUT) || (directory === '' && NOT_OF_THE_IMAGE.has(name))) continue;
+      if (
+        name.startsWith(WHITEOUT) ||
+        entry.path.startsWith(RESERVED) ||
+        (directory === '' && NOT_OF_THE_IMAGE.has(name))
+      )
+        continue;
       this.#put(entry, directory, name);
     }
     this.#layers += 1;

@@ -59,14 +59,16 @@ export class PartFile {
   }
 
   /** @returns how many of the bytes are new */
-  async write(bytes: Uint8Array, at: number): Promise<number> {
+  async write(pieces: readonly Uint8Array[], at: number): Promise<number> {
     if (this.#failure !== undefined) throw this.#failure;
-    for (let done = 0; done < bytes.byteLength;) {
-      const call = this.#file.write(bytes, done, bytes.byteLength - done, at + done);
-      done += (await fileStep('write a download', this.path, call)).bytesWritten;
+    let done = 0;
+    for (let rest = pieces; rest.length > 0;) {
+      const { bytesWritten } = await fileStep('write a download', this.path, this.#file.writev(rest, at + done));
+      done += bytesWritten;
+      rest = skip(rest, bytesWritten);
     }
     const before = this.#present.bytes;
-    this.#present.add([at, at + bytes.byteLength]);
+    this.#present.add([at, at + done]);
     this.#considerCheckpoint();
     return this.#present.bytes - before;
   }
@@ -112,6 +114,16 @@ export class PartFile {
     await fileStep('write a download', this.path, this.#file.datasync());
     await writeWhole(recordPath(this.path), `${JSON.stringify(record)}\n`);
   }
+}
+
+/** What is left of pieces when so many bytes of them are gone. */
+function skip(pieces: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  let gone = bytes;
+  return pieces.flatMap((piece) => {
+    const rest = piece.subarray(Math.min(gone, piece.byteLength));
+    gone -= piece.byteLength - rest.byteLength;
+    return rest.byteLength === 0 ? [] : [rest];
+  });
 }
 
 function recordPath(path: string): string {

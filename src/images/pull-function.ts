@@ -12,15 +12,17 @@ export type PullFunction = (
   context: AssembleOptions & { readonly previous: Ref | undefined },
 ) => Promise<PulledImage>;
 
-/** Pulls into the store of an image library. */
+/** Pulls from registries that are reached in this way. */
 export function pullFrom(registries: RegistryOptions): PullFunction {
-  return (reference, { previous, ...options }) =>
-    pullImage(reference, {
-      ...options,
-      registries,
+  return (reference, { previous, ...options }) => {
+    const { store, processes, layers, log, signal } = options;
+    const pinned = previous?.pinned;
+    return pullImage(reference, {
+      ...{ store, processes, registries, layers, log, signal },
       architecture: imageArchitecture(),
       assemble: (parts) => assembleImage(parts, options),
-      isAssembled: async (digest) => (await readDescription(options.store, digest)) !== undefined,
-      ...(previous?.pinned === undefined ? {} : { previous: { digest: previous.digest, pinned: previous.pinned } }),
+      isAssembled: async (digest) => (await readDescription(store, digest)) !== undefined,
+      previous: previous === undefined || pinned === undefined ? undefined : { digest: previous.digest, pinned },
     });
+  };
 }
