@@ -136,7 +136,10 @@ async function fetchLayer(layer: RemoteLayer, context: LayerFetch): Promise<void
   });
   try {
     // Whoever had the lock may have brought it.
-    if (await layers.has(layer.diffId)) return;
+    if (await layers.has(layer.diffId)) {
+      progress.resume(layer.size);
+      return;
+    }
     await downloadBlob(layer, file, {
       ...context,
       retry: context.patience.retry,
