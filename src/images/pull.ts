@@ -71,14 +71,6 @@ export async function pullImage(reference: RegistryReference, context: PullConte
   }
 }
 
-/** The error of somebody who may not pull what is not here. */
-export function notHere(reference: RegistryReference): VmRunnerError {
-  return new VmRunnerError('image-unavailable', 'image is not on this host, and must not be pulled', {
-    subject: canonicalName(reference),
-    hint: 'Pull it before, or allow it with the pull policy if-not-present or always.',
-  });
-}
-
 async function findPinned(reference: RegistryReference, context: PullContext): Promise<PulledImage | undefined> {
   const { digest } = reference;
   if (digest === undefined) return undefined;
@@ -144,7 +136,10 @@ async function fetchLayer(layer: RemoteLayer, context: LayerFetch): Promise<void
   });
   try {
     // Whoever had the lock may have brought it.
-    if (await layers.has(layer.diffId)) return;
+    if (await layers.has(layer.diffId)) {
+      progress.resume(layer.size);
+      return;
+    }
     await downloadBlob(layer, file, {
       ...context,
       retry: context.patience.retry,

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { inspect } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
 
@@ -38,6 +41,27 @@ describe('access to a registry', () => {
     // The password goes to the token service alone.
     const seen = front.requestsTo('/v2/').map(({ headers }) => headers.authorization ?? '');
     expect(seen.filter((header) => header.startsWith('Basic'))).toEqual([]);
+  });
+
+  it('leaves no secret in the store or in the log', async () => {
+    const { front, gate } = await gated({ authorization: basic('me', SECRET) });
+    const host = await pullHost({ credentials: [login(front.host)] });
+    front.misbehave = (request, response, incoming) =>
+      request.url.pathname.includes('/blobs/')
+        ? answer(response, 403, registryError('DENIED', JSON.stringify(request.headers)))
+        : gate(request, response, incoming);
+    const error = await rejection(host.pull(`${front.host}/app:1`));
+    front.misbehave = gate;
+    await host.pull(`${front.host}/app:1`);
+    const { home } = host.store.paths;
+    const names = await readdir(home, { recursive: true, withFileTypes: true });
+    const files = names.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+    const texts = await Promise.all(files.map((file) => readFile(file, 'latin1')));
+    expect(files.length).toBeGreaterThan(0);
+    const everything = [...texts, ...host.log.lines, inspect(error, { depth: 10 })].join('\n');
+    for (const secret of [SECRET, basic('me', SECRET).slice(6), ...gate.issued]) {
+      expect(everything.includes(secret)).toBe(false);
+    }
   });
 
   it('is had with an identity token', async () => {

@@ -1,8 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 
 import { describe, expect, it } from 'vitest';
 
-import { ContainerRegistry, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST } from '../support/container-registry.js';
+import {
+  ContainerRegistry,
+  OCI_CONFIG,
+  OCI_INDEX,
+  OCI_LAYER,
+  OCI_MANIFEST,
+  sha256,
+} from '../support/container-registry.js';
 import { answer, RegistryFront } from '../support/registry-front.js';
 import { pullHost } from './pull-host.js';
 import { rejection } from './support.js';
@@ -155,6 +163,26 @@ describe('an image for several platforms', () => {
     expect(error.message).toContain('It has: linux/s390x.');
   });
 
+  it('is refused when its indexes branch without end', async () => {
+    const digests = new Map<string, Buffer>();
+    const add = (document: unknown): unknown => {
+      const bytes = Buffer.from(JSON.stringify(document));
+      const digest = sha256(bytes);
+      digests.set(digest, bytes);
+      return { mediaType: OCI_INDEX, digest, size: bytes.length };
+    };
+    const index = (manifests: unknown[], mark: string): unknown => ({ mediaType: OCI_INDEX, manifests, mark });
+    const leaves = Array.from({ length: 40 }, (_, at) => add(index([], String(at))));
+    const misbehave: RegistryFront['misbehave'] = ({ url }, response) => {
+      const body = digests.get(url.pathname.split('/').at(-1) ?? '') ?? index(leaves, 'top');
+      return answer(response, 200, body, { 'content-type': OCI_INDEX });
+    };
+    const front = await RegistryFront.start({ upstream: 0, misbehave });
+    const error = await rejection((await pullHost()).pull(`${front.host}/app:1`));
+    expect(error.message).toContain('index leads to more than 32 manifests');
+    expect(front.requests.length).toBe(32);
+  });
+
   it('is refused when its indexes have no end', async () => {
     const registry = await ContainerRegistry.start();
     let { digest, size } = await registry.pushManifest(
@@ -169,5 +197,49 @@ describe('an image for several platforms', () => {
     }
     expect((await rejection((await pullHost()).pull(`${registry.host}/app:7`))).code).toBe('image-invalid');
     expect((await rejection((await pullHost()).pull(`${registry.host}/app:2`))).code).toBe('image-unavailable');
+  });
+});
+
+describe('a layer that is not for registries', () => {
+  /** An image whose only layer is nowhere but at an address of its own. */
+  async function foreignImage(location: (storage: RegistryFront) => string) {
+    const content = randomBytes(1000);
+    const layer = gzipSync(content);
+    const config = Buffer.from(JSON.stringify({ ...LINUX, rootfs: { diff_ids: [sha256(content)] } }));
+    const storage = await RegistryFront.start({
+      upstream: 0,
+      misbehave: ({ headers }, response) => answer(response, headers.authorization === undefined ? 200 : 400, layer),
+    });
+    const manifest = {
+      mediaType: OCI_MANIFEST,
+      config: { mediaType: OCI_CONFIG, digest: sha256(config), size: config.length },
+      layers: [
+        {
+          mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+          digest: sha256(layer),
+          size: layer.length,
+          urls: [location(storage)],
+        },
+      ],
+    };
+    const misbehave: RegistryFront['misbehave'] = ({ url }, response) => {
+      if (url.pathname.includes('/manifests/'))
+        return answer(response, 200, manifest, { 'content-type': OCI_MANIFEST });
+      return url.pathname.endsWith(sha256(config)) ? answer(response, 200, config) : answer(response, 404);
+    };
+    const front = await RegistryFront.start({ upstream: 0, misbehave });
+    return { name: `${front.host}/app:1`, diffId: sha256(content), content };
+  }
+
+  it('is fetched from where its manifest says', async () => {
+    const { name, diffId, content } = await foreignImage((storage) => `http://${storage.host}/layer`);
+    const host = await pullHost();
+    await host.pull(name);
+    expect((await host.layers.read(diffId)).equals(content)).toBe(true);
+  });
+
+  it('is not read from this host or by other ways', async () => {
+    const { name } = await foreignImage(() => 'file:///etc/passwd');
+    expect((await rejection((await pullHost()).pull(name))).message).toContain('not safe');
   });
 });

@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 
 import { ContainerRegistry } from '../support/container-registry.js';
-import { RegistryFront, tokenGate } from '../support/registry-front.js';
+import { answer, RegistryFront, tokenGate } from '../support/registry-front.js';
 import { pullHost } from './pull-host.js';
 
 const MIB = 2 ** 20;
@@ -54,6 +54,18 @@ describe('an image that is here already', () => {
     // Without a memory of the tag its manifest says enough.
     await host.pull(`${front.host}/app:1`);
     expect(front.requests.map(({ method }) => method)).toEqual(['GET']);
+  });
+
+  it('is found by its manifest where a registry does not take HEAD', async () => {
+    const registry = await ContainerRegistry.start();
+    await registry.pushImage('app', '1', [randomBytes(1000)]);
+    const front = await RegistryFront.start({ upstream: registry.port });
+    const host = await pullHost();
+    const previous = await host.pull(`${front.host}/app:1`);
+    front.requests.length = 0;
+    front.misbehave = ({ method }, response) => method === 'HEAD' && answer(response, 405);
+    expect(await host.pull(`${front.host}/app:1`, { previous })).toEqual(previous);
+    expect(front.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
   });
 
   it('is pulled anew when its tag moved', async () => {

@@ -14,6 +14,8 @@ export interface AuthorizationOptions {
   /** Host of the registry, as people know it. */
   readonly registry: string;
   readonly repository: string;
+  /** The image, for sentences. */
+  readonly image: string;
   readonly insecure: readonly string[];
   /** Looked up when the registry asks for it. */
   readonly credential: (signal: AbortSignal) => Promise<Credential | undefined>;
@@ -94,7 +96,7 @@ export class Authorization {
     using deadline = new Deadline(EXCHANGE_MS, () => slow(realm), signal);
     const wanted = { service: challenge.service, scope };
     const response = await this.#exchange(realm, wanted, credential, deadline.signal);
-    if (response.status !== 200) throw await refusal(response, this.#asked(realm));
+    if (response.status !== 200) throw await refusal(response, this.#asked());
     const answer = jsonObject(await readBody(response, MOST_TOKEN_BYTES));
     const token = answer?.['token'] ?? answer?.['access_token'];
     if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
@@ -151,10 +153,10 @@ export class Authorization {
     return credential;
   }
 
-  #asked(realm: URL): Asked {
-    const { registry } = this.#options;
+  #asked(): Asked {
+    const { registry, image: subject } = this.#options;
     const { credentialSource, secrets } = this;
-    return { subject: shownAddress(realm), what: 'token', registry, credentialSource, secrets };
+    return { subject, what: 'token', registry, credentialSource, secrets };
   }
 }
 

@@ -35,6 +35,7 @@ export class RegistryClient {
     context: { readonly log: Log; readonly patience: Patience },
   ) {
     this.#log = context.log;
+    const image = canonicalName(reference);
     this.#all = sourceAddresses(reference, options).map((address) => {
       const { host, repository } = address;
       const transport = new Transport({
@@ -47,10 +48,10 @@ export class RegistryClient {
         origin: address.origin,
         registry: host,
         repository,
+        image,
         insecure: options.insecure,
         credential: (signal) => findCredential(options.credentials, `${host}/${repository}`, signal),
       });
-      const image = canonicalName(reference);
       return new Source({ address, transport, authorization, insecure: options.insecure, image });
     });
     this.#sources = this.#all;

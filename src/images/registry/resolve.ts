@@ -7,7 +7,7 @@ import { canonicalName, isDigest, type RegistryReference } from '../reference.js
 import { readBody } from './body.js';
 import type { RegistryClient } from './client.js';
 import { parseImageConfig } from './image-config.js';
-import { parseManifest, type Descriptor, type IndexEntry, type Manifest } from './manifest.js';
+import { parseManifest, type Descriptor, type Manifest } from './manifest.js';
 import { ACCEPT_MANIFEST } from './media-type.js';
 import { candidates, noPlatform, platformName, platformRank, platformsOf } from './platform.js';
 import { withRetries, type RetryOptions } from './transient.js';
@@ -50,6 +50,8 @@ interface Found<M extends Manifest = Manifest> {
 /** Of manifests and configurations, as registries themselves limit them. */
 const MOST_BYTES = 4 * 2 ** 20;
 const DEEPEST_INDEX = 4;
+/** What one reference may make us read: indexes can branch without end. */
+const MOST_MANIFESTS = 32;
 /** A whole document, with retries apart. */
 const DOCUMENT_MS = 120_000;
 
@@ -60,7 +62,7 @@ const DOCUMENT_MS = 120_000;
 export async function findManifest(reference: RegistryReference, options: ResolveOptions): Promise<FoundManifest> {
   const subject = canonicalName(reference);
   const top = await readManifest(reference.digest ?? reference.tag ?? '', subject, options);
-  const found = await descend(top, 0, subject, options);
+  const found = await descend(top, { depth: 0, subject, read: new Set([top.digest]) }, options);
   if ('missing' in found) throw noPlatform(options.architecture, found.missing, subject);
   const { digest, bytes, manifest } = found;
   return { digest, topDigest: top.digest, bytes, config: manifest.config, layers: manifest.layers };
@@ -108,30 +110,38 @@ export async function peekDigest(tag: string, options: ResolveOptions): Promise<
   }
 }
 
+interface Descent {
+  readonly depth: number;
+  readonly subject: string;
+  /** Digests that were read so far, by all branches. */
+  readonly read: Set<string>;
+}
+
 /** Goes down to the image of our platform, through indexes in indexes. */
 async function descend(
   found: Found,
-  depth: number,
-  subject: string,
+  descent: Descent,
   options: ResolveOptions,
 ): Promise<Found<Manifest & { kind: 'image' }> | { readonly missing: readonly string[] }> {
   const { manifest } = found;
   if (manifest.kind === 'image') return { ...found, manifest };
+  const { depth, subject, read } = descent;
   if (depth === DEEPEST_INDEX) {
     throw new VmRunnerError('image-invalid', `more than ${DEEPEST_INDEX} indexes lie in each other`, { subject });
   }
-  const { entries } = manifest;
-  const missing = [...platformsOf(entries)];
-  for (const entry of candidates(entries, options.architecture)) {
-    const inner = await descend(await readEntry(entry, subject, options), depth + 1, subject, options);
+  const missing = [...platformsOf(manifest.entries)];
+  for (const { digest } of candidates(manifest.entries, options.architecture)) {
+    if (read.has(digest)) continue;
+    read.add(digest);
+    if (read.size > MOST_MANIFESTS) {
+      throw new VmRunnerError('image-invalid', `index leads to more than ${MOST_MANIFESTS} manifests`, { subject });
+    }
+    const entry = await readManifest(digest, subject, options);
+    const inner = await descend(entry, { depth: depth + 1, subject, read }, options);
     if (!('missing' in inner)) return inner;
     missing.push(...inner.missing);
   }
   return { missing };
-}
-
-function readEntry({ digest }: IndexEntry, subject: string, options: ResolveOptions): Promise<Found> {
-  return readManifest(digest, subject, options);
 }
 
 async function readManifest(name: string, subject: string, options: ResolveOptions): Promise<Found> {

@@ -49,7 +49,8 @@ export async function withRetries<T>(
       onFailedAttempt: async ({ error, retriesLeft }) => {
         if (!(error instanceof Transient) || retriesLeft === 0) return;
         log.info(`trying again: ${error.error.reason}`);
-        await delay(error.afterMs, signal);
+        // Also who gets on bit by bit does not hammer.
+        await delay(Math.max(error.afterMs, progressed() ? retry.pauseMs : 0), signal);
       },
     });
   } catch (error) {
