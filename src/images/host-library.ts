@@ -25,7 +25,6 @@ import { LayerStore } from './layer/store.js';
 import type { ImageContext, ImageLibrary, NewLayer, RemovedImage, ResolveContext, StoredImage } from './library.js';
 import { imageOfConfig, nameImage } from './made-image.js';
 import { exportImage } from './oci/export.js';
-import { notHere } from './pull.js';
 import { pullFrom, type PullFunction } from './pull-function.js';
 import { canonicalName, parseReference, type Reference, type RegistryReference } from './reference.js';
 import { Refs } from './refs.js';
@@ -98,7 +97,7 @@ export class HostImageLibrary implements ImageLibrary {
     if (parsed.kind === 'registry' && context.pull !== 'always') {
       const present = await this.#named(name);
       if (present !== undefined) return present;
-      if (context.pull === 'never') throw notHere(parsed);
+      if (context.pull === 'never') return this.#nothingNamed(name);
     }
     const options = { ...this.#options, ...context, layers: this.#layers };
     return whileMakingImages(this.#options, context.signal, () =>
