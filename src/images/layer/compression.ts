@@ -48,6 +48,8 @@ export async function* decompressed(source: AsyncIterable<Buffer>): AsyncGenerat
     else if (compression === 'gzip') yield* through(all(), createGunzip({ chunkSize: CHUNK_BYTES }));
     else if (compression === 'zstd') yield* unzstd(all());
     else throw layerError(`layer compressed with ${compression}, which images do not use: make it gzip or zstd`);
+    // What is behind the compressed bytes belongs to the blob: whoever compares its digest has to see all of it.
+    for (let next = await iterator.next(); next.done !== true;) next = await iterator.next();
   } finally {
     await iterator.return?.();
   }

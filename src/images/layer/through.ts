@@ -5,15 +5,11 @@ import { systemCode, toVmRunnerError, VmRunnerError } from '../../core/errors.js
 import { layerError } from './limits.js';
 
 /**
- * What comes out of a decompressor that a stream is put through.
- * @param mayEndEarly whether it may come to its end before the stream does
+ * What comes out of a decompressor that a stream is put through. It may come to its end before the stream does: what is left of
+ * that is not read.
  * @throws what the stream failed with; image-invalid when the decompressor did
  */
-export async function* through(
-  source: AsyncIterable<Buffer>,
-  transform: Duplex,
-  { mayEndEarly = false } = {},
-): AsyncGenerator<Buffer> {
+export async function* through(source: AsyncIterable<Buffer>, transform: Duplex): AsyncGenerator<Buffer> {
   let sourceError: VmRunnerError | undefined;
   async function* watched(): AsyncGenerator<Buffer> {
     const iterator: AsyncIterator<Buffer, unknown> = source[Symbol.asyncIterator]();
@@ -31,11 +27,10 @@ export async function* through(
     }
   }
   const piping = pipeline(Readable.from(watched(), { objectMode: false }), transform);
-  // Told by the reading below; and nobody listens when that was left early.
+  // What went wrong is told by the reading below; that it was left early is nothing wrong.
   piping.catch(() => undefined);
   try {
     for await (const chunk of transform) yield chunk as Buffer;
-    if (!mayEndEarly) await piping;
   } catch (cause) {
     if (sourceError !== undefined) throw sourceError;
     const isOfTheBytes = systemCode(cause)?.startsWith('Z') === true;

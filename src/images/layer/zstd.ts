@@ -32,7 +32,7 @@ export async function* unzstdByNode(source: AsyncIterable<Buffer>): AsyncGenerat
   try {
     while (!(await input.isAtEnd())) {
       const frame = createZstdDecompress({ chunkSize: CHUNK_BYTES });
-      yield* through(input.pieces(frame), frame, { mayEndEarly: true });
+      yield* through(input.pieces(frame), frame);
       if (frame.bytesWritten === 0) throw layerError('layer whose compressed bytes are damaged (no zstd)');
       input.took(frame.bytesWritten);
     }
@@ -113,14 +113,19 @@ export async function* unzstdByProgram(source: AsyncIterable<Buffer>): AsyncGene
       cause,
     });
   }
-  const { stream, errorTail } = program;
-  const closed = new Promise<void>((resolve) => stream.once('close', resolve));
+  const { stream, exited, errorTail } = program;
+  const damaged = (how: string): VmRunnerError =>
+    layerError(`layer whose compressed bytes are damaged (${errorTail() || `zstd ended ${how}`})`);
   try {
+    // When it does not like the bytes it ends before it has read all of them.
     yield* through(source, stream);
   } catch (cause) {
-    await closed;
-    if (errorTail() === '' || cause instanceof VmRunnerError) throw cause;
+    if (cause instanceof VmRunnerError) throw cause;
+    await exited;
+    throw damaged('early');
   }
-  await closed;
-  if (errorTail() !== '') throw layerError(`layer whose compressed bytes are damaged (${errorTail()})`);
+  const { code, signal } = await exited;
+  // It is told to end once it has closed its output: perhaps a moment before it would by itself, but not before it said why.
+  if (code === 0 || (signal === 'SIGTERM' && errorTail() === '')) return;
+  throw damaged(signal === null ? `with exit code ${code ?? ''}` : `by ${signal}`);
 }

@@ -22,6 +22,8 @@ async function all(stream: AsyncIterable<Buffer>): Promise<Buffer> {
 }
 
 const read = (bytes: Buffer, size = 65_536): Promise<Buffer> => all(decompressed(pieces(bytes, size)));
+/** Not the bytes: a test that fails would print them. */
+const sizeOf = async (reading: Promise<Buffer>): Promise<number> => (await reading).length;
 
 const zstdOf = (input: Buffer): Buffer => execFileSync('zstd', ['-q', '-c'], { input, maxBuffer: 2 ** 26 });
 
@@ -59,7 +61,7 @@ describe('decompressed', () => {
       }
     }
     const damaged = Buffer.concat([zstdOf(PLAIN), Buffer.from('no zstd')]);
-    await expect(all(unzstd(pieces(damaged, 1000)))).rejects.toMatchObject({ code: 'image-invalid' });
+    await expect(sizeOf(all(unzstd(pieces(damaged, 1000))))).rejects.toMatchObject({ code: 'image-invalid' });
   });
 
   it('knows zstd by its first bytes', async () => {
@@ -81,8 +83,8 @@ describe('decompressed', () => {
     for (const whole of [gzip, zstd]) {
       const changed = Buffer.from(whole);
       changed.fill(0x55, whole.length >> 1, (whole.length >> 1) + 64);
-      await expect(read(changed)).rejects.toMatchObject({ code: 'image-invalid' });
-      await expect(read(whole.subarray(0, whole.length - 20))).rejects.toMatchObject({ code: 'image-invalid' });
+      await expect(sizeOf(read(changed))).rejects.toMatchObject({ code: 'image-invalid' });
+      await expect(sizeOf(read(whole.subarray(0, whole.length - 20)))).rejects.toMatchObject({ code: 'image-invalid' });
     }
   });
 
