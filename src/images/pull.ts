@@ -71,6 +71,14 @@ export async function pullImage(reference: RegistryReference, context: PullConte
   }
 }
 
+/** The error of somebody who may not pull what is not here. */
+export function notHere(reference: RegistryReference): VmRunnerError {
+  return new VmRunnerError('image-unavailable', 'image is not on this host, and must not be pulled', {
+    subject: canonicalName(reference),
+    hint: 'Pull it before, or allow it with the pull policy if-not-present or always.',
+  });
+}
+
 async function findPinned(reference: RegistryReference, context: PullContext): Promise<PulledImage | undefined> {
   const { digest } = reference;
   if (digest === undefined) return undefined;
