@@ -14,6 +14,8 @@ export class PullProgress {
   #present = 0;
   #fetched = 0;
   #shownAt = -Infinity;
+  /** When the last byte came: what is done with them later is not the network's time. */
+  #cameAt = performance.now();
 
   constructor(log: Log, name: string) {
     this.#log = log;
@@ -35,15 +37,21 @@ export class PullProgress {
     this.#present += bytes;
     if (bytes > 0) this.#fetched += bytes;
     const now = performance.now();
-    if (now - this.#shownAt < INTERVAL_MS) return;
+    this.#cameAt = now;
+    const isWhole = this.#present >= this.#total;
+    if (now - this.#shownAt < INTERVAL_MS && !isWhole) return;
     this.#shownAt = now;
+    if (isWhole) {
+      this.#log.progress(`pulling ${this.#name}: all of its ${formatSize(this.#total)} came, converting layers`);
+      return;
+    }
     this.#log.progress(`pulling ${this.#name} ${this.#bar()} ${this.#amount()}, ${this.#rate()}`);
   }
 
-  /** `219 MiB in 3.2 s, 68 MiB/s`. */
+  /** `219 MiB at 68 MiB/s, 4.1 s in all`. */
   summary(): string {
     const took = formatDuration(performance.now() - this.#start);
-    return `${formatSize(this.#fetched)} in ${took}, ${this.#rate()}`;
+    return `${formatSize(this.#fetched)} at ${this.#rate()}, ${took} in all`;
   }
 
   #bar(): string {
@@ -57,7 +65,7 @@ export class PullProgress {
   }
 
   #rate(): string {
-    const seconds = Math.max(0.001, (performance.now() - this.#start) / 1000);
+    const seconds = Math.max(0.001, (this.#cameAt - this.#start) / 1000);
     return `${formatSize(this.#fetched / seconds)}/s`;
   }
 }

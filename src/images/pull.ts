@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import path from 'node:path';
 
 import { abortReason } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
@@ -12,6 +11,7 @@ import { PullProgress } from './pull-progress.js';
 import { canonicalName, type RegistryReference } from './reference.js';
 import { DEFAULT_PATIENCE, RegistryClient, type Patience } from './registry/client.js';
 import { downloadBlob } from './registry/download.js';
+import { downloadPaths } from './registry/download-paths.js';
 import type { RegistryOptions } from './registry/options.js';
 import { findManifest, peekDigest, readContent, type RemoteLayer } from './registry/resolve.js';
 import { Slots } from './registry/slots.js';
@@ -71,6 +71,14 @@ export async function pullImage(reference: RegistryReference, context: PullConte
   }
 }
 
+/** The error of somebody who may not pull what is not here. */
+export function notHere(reference: RegistryReference): VmRunnerError {
+  return new VmRunnerError('image-unavailable', 'image is not on this host, and must not be pulled', {
+    subject: canonicalName(reference),
+    hint: 'Pull it before, or allow it with the pull policy if-not-present or always.',
+  });
+}
+
 async function findPinned(reference: RegistryReference, context: PullContext): Promise<PulledImage | undefined> {
   const { digest } = reference;
   if (digest === undefined) return undefined;
@@ -127,9 +135,8 @@ type LayerFetch = Pull & {
 
 async function fetchLayer(layer: RemoteLayer, context: LayerFetch): Promise<void> {
   const { layers, log, name, signal, progress, connections: slots } = context;
-  const id = layer.digest.replace(':', '-');
-  const file = path.join(context.store.blobs, id);
-  const lock = await acquireLock(path.join(context.store.locks, `blob-${id}`), {
+  const { file, lock: lockFile } = downloadPaths(context.store, layer.digest);
+  const lock = await acquireLock(lockFile, {
     processes: context.processes,
     signal,
     onWait: (holder) => log.info(`waiting for process ${holder.pid}, which is pulling a layer of ${name}`),

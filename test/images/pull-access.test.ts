@@ -121,7 +121,7 @@ describe('access to a registry', () => {
   });
 
   it('gets new tokens by itself when they are about to expire', async () => {
-    const { front, gate } = await gated({ expiresIn: 1 });
+    const { front, gate } = await gated({ expiresIn: 4 });
     await (await pullHost()).pull(`${front.host}/app:1`);
     expect(gate.issued.length).toBeGreaterThan(1);
     expect(front.requestsTo('/v2/').filter(({ status }) => status === 401).length).toBe(1);

@@ -80,8 +80,9 @@ describe('a pull that fails', () => {
       response.writeHead(200).write(Buffer.alloc(1000));
       return true;
     };
-    const stalled = await rejection((await pullHost()).pull(name, { patience }));
-    expect(stalled.message).toContain('nothing more within 0.2 s');
+    const stalling = { ...patience, timeouts: { ...IMPATIENT.timeouts, stall: 1000 } };
+    const stalled = await rejection((await pullHost()).pull(name, { patience: stalling }));
+    expect(stalled.message).toContain('nothing more within 1 s');
   });
 
   it.each(['wrong', 'endless', 'truncated'] as const)('because content is %s leaves no layer', async (kind) => {
@@ -175,8 +176,7 @@ describe('a pull goes on', () => {
     await (await pullHost()).pull(name);
     expect(cuts).toBe(10);
     const size = pushed.layers[0]?.size ?? 0;
-    // What was on its way when the connection was cut is sent again.
-    expect(front.sentBytes(layerOf(pushed))).toBeLessThan(size + 10 * MIB);
+    expect(front.sentBytes(layerOf(pushed))).toBeLessThan(size + MIB);
   });
 
   it('as one stream when the registry gives no ranges', async () => {

@@ -25,7 +25,7 @@ describe('pulling an image', () => {
     expect(await readdir(host.store.paths.blobs)).toEqual([]);
     expect(await readdir(host.store.paths.locks)).toEqual([]);
     const said = host.log.lines.filter((line) => line.startsWith('info: pulled'));
-    expect(said).toEqual([expect.stringContaining(`/group/app:1@${pushed.digest} (3 of 3 layers, 23 MiB in `)]);
+    expect(said).toEqual([expect.stringContaining(`/group/app:1@${pushed.digest} (3 of 3 layers, 23 MiB at `)]);
   });
 
   it('gets a token for the repository and shows it', async () => {
@@ -99,6 +99,7 @@ describe('what a pull shows', () => {
     const host = await pullHost();
     await host.pull(`${registry.host}/app:1`);
     const shown = host.log.lines.filter((line) => line.startsWith('progress: '));
+    expect(shown.at(-1)).toMatch(/^progress: pulling .*: all of its 5\.0 MiB came, converting layers$/);
     expect(shown[0]).toMatch(/^progress: pulling 127\.0\.0\.1:\d+\/app:1 \[#*\.*\] \d+ % .* of 5\.0 MiB, .*\/s$/);
   });
 });

@@ -122,7 +122,9 @@ export class RegistryFront {
       }
       await this.#keepPace(response, bytes.length);
       if (seen.sentBytes >= mostBytes) {
-        response.destroy();
+        // What was sent arrives; after it the connection ends too early.
+        response.socket?.end();
+        upstream.destroy();
         return;
       }
     }

@@ -168,7 +168,7 @@ function slow(realm: URL): VmRunnerError {
 
 function secretsOf({ login }: Credential): string[] {
   if (login.kind === 'identity-token') return [login.token];
-  return [basic(login).slice('Basic '.length), login.password];
+  return [basic(login).slice('Basic '.length), login.password].filter((secret) => secret !== '');
 }
 
 function basic(login: { readonly username: string; readonly password: string }): string {

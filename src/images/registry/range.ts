@@ -44,7 +44,8 @@ async function fetchGap(fetch: BlobFetch, [from, to]: ByteRange, context: GapCon
   if (response.status === 206) {
     if (!response.headers['content-range']?.startsWith(`bytes ${from}-`)) {
       response.discard();
-      throw failed(fetch, 'registry gave another part than the one asked for');
+      const wrong = failed(fetch, 'registry gave another part than the one asked for');
+      throw fetch.options.client.afterAnswer(response.source, wrong);
     }
     context.onRanges?.();
     return write(fetch, response, [from, to], context);
