@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, existsSync } from 'node:fs';
-import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 
@@ -17,7 +17,7 @@ import type { Host } from '../../src/providers/provider.js';
 import { cleanup } from '../../src/stages/cleanup.js';
 import { prepare } from '../../src/stages/prepare.js';
 import { collectGarbage } from '../../src/stages/reap.js';
-import { until } from '../providers/support.js';
+import { createContext, createRequest, until } from '../providers/support.js';
 import { startVmRunner } from '../support/command-line.js';
 import { homeWithImages, hostWithImages, qemuProcesses } from '../support/e2e.js';
 import { AGENTS, keptLog, SCRATCH } from '../support/fake-host.js';
@@ -127,6 +127,52 @@ describe('a clone', () => {
     expect(await host.templates.list()).toMatchObject([size]);
   });
 
+  it('finds the image of its job in slot 1, where its template had none', async () => {
+    const host = await hostWithImages(inject('sharedHome'));
+    const { agent, template } = await start(host, 'slot-before');
+    const base = await host.images.findBaseGuest();
+    if (base === undefined) throw new Error('no base guest');
+    const firstBytes = (of: GuestAgent): Promise<string> => {
+      let text = '';
+      const script =
+        'for n in 0 1 8; do disk=$(grep -lx "slot$n" /sys/block/*/serial | cut -d/ -f4);' +
+        ' dd if=/dev/$disk bs=1 skip=1024 count=4 status=none | od -An -tx1; done';
+      return shell(of, script, AbortSignal.timeout(60_000), (part) => (text += part)).then(() =>
+        text.replaceAll(/[ \n]/g, ''),
+      );
+    };
+    // What an EROFS file system begins with, and nothing.
+    expect(await firstBytes(agent)).toBe('e2e1f5e0' + '00000000' + '00000000');
+    onTestFinished(() => host.provider.destroy('slot-image'));
+    const request = createRequest({
+      name: 'slot-image',
+      cpus: 1,
+      boot: { base, image: base.root },
+      template: 'always',
+    });
+    const record = await host.provider.create(request, createContext());
+    expect(record).toMatchObject({ template, imageDigest: base.root.digest });
+    const signal = AbortSignal.timeout(60_000);
+    const clone = await GuestAgent.connect(record.endpoint, { processes: host.processes, signal });
+    onTestFinished(() => clone.close());
+    expect(await firstBytes(clone)).toBe('e2e1f5e0' + 'e2e1f5e0' + '00000000');
+  });
+
+  it('runs on a copy of the memory when templates are isolated, and shares no descriptor of it', async () => {
+    const { home } = await homeWithImages(inject('sharedHome'));
+    const host = await hostAt(home, { isolateTemplates: true });
+    const { template, output } = await start(host, 'isolated');
+    expect(template).toBeDefined();
+    expect(await output('echo up')).toBe('up');
+    const pid = (await host.store.vms.read('isolated'))?.vmm?.pid;
+    const open = await readdir(`/proc/${String(pid)}/fd`);
+    const targets = await Promise.all(open.map((fd) => readlink(`/proc/${String(pid)}/fd/${fd}`).catch(() => '')));
+    expect(targets).toContain(host.store.vms.paths('isolated').memory);
+    expect(targets.filter((target) => target.endsWith('/ram'))).toEqual([]);
+    const { blocks, size } = await stat(host.store.vms.paths('isolated').memory);
+    expect(blocks * 512).toBeLessThan(size / 2);
+  });
+
   it(`is one of many that start at once: ${CLONES} of them all answer`, async () => {
     const host = await hostWithImages(inject('sharedHome'));
     await start(host, 'many-first');
@@ -220,8 +266,8 @@ describe('a template', () => {
   });
 });
 
-function hostAt(home: string): Promise<Host> {
-  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH });
+function hostAt(home: string, options: { readonly isolateTemplates?: boolean } = {}): Promise<Host> {
+  return openHost({ ...options, home, provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH });
 }
 
 /** Everything that VMs share: templates, the layers and images below them, the base guest. */
