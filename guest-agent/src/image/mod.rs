@@ -62,9 +62,7 @@ async fn make(agent: &Rc<Agent>, plan: Plan, base: &Path, device: Option<PathBuf
     plan.limits.raise_ceiling();
     let shared = share(&plan, base).map_err(|error| failed("make the shared directories", error))?;
     let cgroup = group::image(&plan.limits).map_err(|error| failed("make a cgroup for the image", error))?;
-    let identity = agent.identity.borrow();
-    let etc = identity::files(&identity, &plan.hosts);
-    drop(identity);
+    let etc = identity::files(&agent.identity.borrow(), &plan.hosts);
     let orders = layout::Orders { plan: &plan, base, device: device.as_deref(), shared: &shared, etc: &etc };
     let holder = Holder::fork(agent, &orders, &cgroup).map_err(|error| failed("make the image's namespaces", error))?;
     let Holder { pid, end, report } = holder;
