@@ -65,9 +65,12 @@ impl Limits {
     /// Lets the kernel grant as many open files as were asked for. Where it does not, starting a program says so.
     pub fn raise_ceiling(&self) {
         let wanted = self.resources.iter().find(|resource| resource.number == NOFILE).map_or(0, |files| files.hard);
-        let ceiling = fs::read_to_string(CEILING).unwrap_or_default().trim().parse::<u64>();
-        if ceiling.is_ok_and(|ceiling| ceiling < wanted) {
-            let _ = fs::write(CEILING, wanted.to_string());
+        // The kernel's own ceiling is the usual limit.
+        if wanted > USUAL_FILES.hard {
+            let ceiling = fs::read_to_string(CEILING).unwrap_or_default().trim().parse::<u64>();
+            if ceiling.is_ok_and(|ceiling| ceiling < wanted) {
+                let _ = fs::write(CEILING, wanted.to_string());
+            }
         }
     }
 }
