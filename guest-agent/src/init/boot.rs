@@ -1,16 +1,16 @@
 //! What happens between the kernel and the first client. Nothing here stops the boot: a guest that can still say what is
 //! wrong is worth more than one that cannot.
 
-use super::disks::Disks;
+use super::disks::{BLOCK_DEVICES, Disks};
 use super::{cgroup, console, modules, mount, network};
 use crate::agent::{BASE_ROOT, Boot};
+use crate::image::holder;
 use crate::system;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const MODULES: &str = "/etc/vm-agent/modules";
-const BLOCK_DEVICES: &str = "/sys/block";
 /// How long the disks may take to appear.
 const DISK_DEADLINE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(2);
@@ -25,6 +25,7 @@ pub fn run() -> Boot {
     mark(&mut marks, "modules");
     network::loopback_up();
     cgroup::delegate();
+    holder::rehearse();
     let disks = wait_for_disks();
     let base = mount_base(&disks);
     match &base {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub const BLOCK_DEVICES: &str = "/sys/block";
+
 /// The device of every disk that says a serial.
 #[derive(Debug, Default)]
 pub struct Disks(BTreeMap<String, PathBuf>);

@@ -45,7 +45,8 @@ pub fn run() -> Result<(), String> {
             let agent = Rc::clone(&agent);
             tasks.spawn_local(async move { virtio::serve(port, protocol, &agent).await });
         }
-        tasks.spawn_local(signals::obey());
+        let obeying = Rc::clone(&agent);
+        tasks.spawn_local(async move { signals::obey(&obeying).await });
         agent.mark("ready");
         while let Some(ended) = tasks.join_next().await {
             if let Ok(Err(sentence)) = ended {

@@ -16,6 +16,9 @@ pub const SAFE: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEX
 /// Group 5 is tty wherever devpts is mounted by hand.
 pub const DEVPTS: &str = "gid=5,mode=620,ptmxmode=666";
 
+/// What limits a cgroup namespace cannot be written from inside of it. Each mount from outside says it anew.
+const CGROUP: &str = "nsdelegate";
+
 /// What is mounted where: type, target, flags, options.
 type Mount = (&'static str, &'static str, libc::c_ulong, &'static str);
 
@@ -25,7 +28,7 @@ const SYSTEM: [Mount; 6] = [
     ("devtmpfs", "dev", libc::MS_NOSUID, "mode=0755"),
     ("devpts", "dev/pts", libc::MS_NOSUID | libc::MS_NOEXEC, DEVPTS),
     ("tmpfs", "run", libc::MS_NOSUID | libc::MS_NODEV, "mode=0755"),
-    ("cgroup2", "sys/fs/cgroup", SAFE, ""),
+    ("cgroup2", "sys/fs/cgroup", SAFE, CGROUP),
 ];
 
 /// Programs are run from our own folder in /run, so that one may not forbid it.
@@ -36,7 +39,7 @@ const BASE: [Mount; 7] = [
     ("devpts", "dev/pts", libc::MS_NOSUID | libc::MS_NOEXEC, DEVPTS),
     ("tmpfs", "dev/shm", libc::MS_NOSUID | libc::MS_NODEV, "mode=1777"),
     ("tmpfs", "run", libc::MS_NOSUID | libc::MS_NODEV, "mode=0755"),
-    ("cgroup2", "sys/fs/cgroup", SAFE, ""),
+    ("cgroup2", "sys/fs/cgroup", SAFE, CGROUP),
 ];
 
 /// The initramfs's own file systems.
@@ -92,6 +95,10 @@ pub fn overlay(slot: u32, writes: &Path, target: &Path, options: &str) -> io::Re
 pub fn base() -> io::Result<()> {
     let root = Path::new(BASE_ROOT);
     overlay(0, &Path::new(SCRATCH).join("base"), root, "redirect_dir=on")?;
+    // What the first image needs, too, which a clone then finds made.
+    for folder in ["image/upper", "image/work", "shared/0", "shared/1", "mounts/0"] {
+        let _ = fs::create_dir_all(Path::new(SCRATCH).join(folder));
+    }
     mount_all(root, &BASE);
     for (folder, mode) in [("run/vm-runner", 0o755), ("run/lock", 0o1777)] {
         let folder = root.join(folder);
@@ -124,6 +131,21 @@ pub fn sync_scratch() {
         // SAFETY: plain system call on an open descriptor.
         unsafe { libc::syncfs(folder.as_raw_fd()) };
     }
+}
+
+/// Shows a directory at a second place, without what is mounted in it.
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    mount(&source.to_string_lossy(), target, "", libc::MS_BIND, "")
+}
+
+/// Takes away what is mounted there, at once for names, later for what is still open.
+pub fn detach(target: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_encoded_bytes())?;
+    // SAFETY: a null-terminated string that outlives the call.
+    if unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn mount_all(root: &Path, mounts: &[Mount]) {

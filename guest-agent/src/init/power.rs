@@ -2,7 +2,7 @@
 
 use super::console;
 use super::mount::SCRATCH;
-use crate::agent::BASE_ROOT;
+use crate::agent::{Agent, BASE_ROOT};
 use std::ffi::CString;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -14,15 +14,17 @@ const POLL: Duration = Duration::from_millis(10);
 const SYNC_BOUND: Duration = Duration::from_secs(10);
 
 /// Ends every process, writes everything back, and turns the guest off.
-pub async fn end_guest() {
+pub async fn end_guest(agent: &Agent) {
+    // What only holds the image's namespaces would not end by itself.
+    let holder = agent.room().filter(|room| room.holds_only).map(|room| room.holder_pid);
     signal_all(libc::SIGTERM);
     let deadline = Instant::now() + GRACE;
-    while others_run() && Instant::now() < deadline {
+    while others_run(holder) && Instant::now() < deadline {
         sleep(POLL).await;
     }
     signal_all(libc::SIGKILL);
     let deadline = Instant::now() + GRACE;
-    while others_run() && Instant::now() < deadline {
+    while others_run(None) && Instant::now() < deadline {
         sleep(POLL).await;
     }
     let syncing = sync_in_a_child();
@@ -51,12 +53,12 @@ fn signal_all(number: i32) {
     unsafe { libc::kill(-1, number) };
 }
 
-/// Whether any process but this one has memory of its own, which kernel threads do not.
-fn others_run() -> bool {
+/// Whether any process but this one and that has memory of its own, which kernel threads do not.
+fn others_run(but: Option<i32>) -> bool {
     let Ok(entries) = std::fs::read_dir("/proc") else { return false };
     entries.flatten().any(|entry| {
         let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        pid.is_some_and(|pid| pid != 1)
+        pid.is_some_and(|pid| pid != 1 && Some(pid) != but)
             && std::fs::read_to_string(entry.path().join("statm")).is_ok_and(|statm| !statm.starts_with("0 "))
     })
 }
