@@ -3,6 +3,7 @@
 use crate::r#gen::agent::Root;
 use crate::identity::Identity;
 use crate::image::Image;
+use crate::image::limits::Limits;
 use crate::image::room::Room;
 use crate::init;
 use crate::init::disks::{self, Disks};
@@ -16,6 +17,7 @@ use crate::smolvm;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -154,6 +156,10 @@ impl Agent {
 
     pub fn has_groups(&self) -> bool {
         self.groups.borrow().available()
+    }
+
+    pub fn image_group(&self, limits: &Limits) -> io::Result<PathBuf> {
+        self.groups.borrow().image(limits)
     }
 
     pub fn new_group(&self, image: Option<&Path>) -> Option<(PathBuf, OwnedFd)> {

@@ -22,6 +22,7 @@ pub mod service;
 pub mod smolvm;
 mod system;
 pub mod worker;
+mod xattr;
 
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

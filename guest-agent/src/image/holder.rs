@@ -57,6 +57,27 @@ impl Holder {
     }
 }
 
+/// Makes namespaces of all kinds for a moment: the kernel then has what it makes once, and a clone does not wait for it.
+pub fn rehearse() {
+    let kinds = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWCGROUP;
+    let none = std::ptr::null_mut();
+    // SAFETY: plain system calls. Neither child does anything else, and each parent waits for its own.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::unshare(kinds);
+            let grandchild = libc::fork();
+            if grandchild > 0 {
+                libc::waitpid(grandchild, none, 0);
+            }
+            libc::_exit(0);
+        }
+        if child > 0 {
+            libc::waitpid(child, none, 0);
+        }
+    }
+}
+
 /// None when the namespaces are made and, if there is one, the image's init runs.
 pub async fn read_report(report: OwnedFd) -> Option<Status> {
     let read = async {

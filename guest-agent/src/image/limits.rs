@@ -65,9 +65,12 @@ impl Limits {
     /// Lets the kernel grant as many open files as were asked for. Where it does not, starting a program says so.
     pub fn raise_ceiling(&self) {
         let wanted = self.resources.iter().find(|resource| resource.number == NOFILE).map_or(0, |files| files.hard);
-        let ceiling = fs::read_to_string(CEILING).unwrap_or_default().trim().parse::<u64>();
-        if ceiling.is_ok_and(|ceiling| ceiling < wanted) {
-            let _ = fs::write(CEILING, wanted.to_string());
+        // The kernel's own ceiling is the usual limit.
+        if wanted > USUAL_FILES.hard {
+            let ceiling = fs::read_to_string(CEILING).unwrap_or_default().trim().parse::<u64>();
+            if ceiling.is_ok_and(|ceiling| ceiling < wanted) {
+                let _ = fs::write(CEILING, wanted.to_string());
+            }
         }
     }
 }
@@ -99,12 +102,12 @@ mod tests {
     #[test]
     fn numbers_are_those_of_this_kernel() {
         for (name, number) in [
-            ("nproc", libc::RLIMIT_NPROC as u32),
-            ("nofile", libc::RLIMIT_NOFILE as u32),
-            ("memlock", libc::RLIMIT_MEMLOCK as u32),
-            ("rttime", libc::RLIMIT_RTTIME as u32),
+            ("nproc", i64::from(libc::RLIMIT_NPROC)),
+            ("nofile", i64::from(libc::RLIMIT_NOFILE)),
+            ("memlock", i64::from(libc::RLIMIT_MEMLOCK)),
+            ("rttime", i64::from(libc::RLIMIT_RTTIME)),
         ] {
-            assert!(RESOURCES.contains(&(name, number)), "{name}");
+            assert!(RESOURCES.map(|(name, number)| (name, i64::from(number))).contains(&(name, number)), "{name}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The image root: a root of its own in namespaces of its own, with the conventions of container engines in it.
 
 pub mod config;
-mod holder;
+pub mod holder;
 mod layout;
 pub mod limits;
 pub mod mark;
@@ -10,7 +10,7 @@ pub mod room;
 
 use crate::agent::Agent;
 use crate::init::mount;
-use crate::process::{group, user};
+use crate::process::user;
 use crate::rpc::status::{Code, Status};
 use crate::{identity, root};
 use holder::Holder;
@@ -61,10 +61,8 @@ async fn make(agent: &Rc<Agent>, plan: Plan, base: &Path, device: Option<PathBuf
     let failed = |what: &str, error: io::Error| setup_failed(format!("cannot {what}: {error}"));
     plan.limits.raise_ceiling();
     let shared = share(&plan, base).map_err(|error| failed("make the shared directories", error))?;
-    let cgroup = group::image(&plan.limits).map_err(|error| failed("make a cgroup for the image", error))?;
-    let identity = agent.identity.borrow();
-    let etc = identity::files(&identity, &plan.hosts);
-    drop(identity);
+    let cgroup = agent.image_group(&plan.limits).map_err(|error| failed("make a cgroup for the image", error))?;
+    let etc = identity::files(&agent.identity.borrow(), &plan.hosts);
     let orders = layout::Orders { plan: &plan, base, device: device.as_deref(), shared: &shared, etc: &etc };
     let holder = Holder::fork(agent, &orders, &cgroup).map_err(|error| failed("make the image's namespaces", error))?;
     let Holder { pid, end, report } = holder;

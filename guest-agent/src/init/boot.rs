@@ -4,6 +4,7 @@
 use super::disks::{BLOCK_DEVICES, Disks};
 use super::{cgroup, console, modules, mount, network};
 use crate::agent::{BASE_ROOT, Boot};
+use crate::image::holder;
 use crate::system;
 use std::fs;
 use std::path::Path;
@@ -24,6 +25,7 @@ pub fn run() -> Boot {
     mark(&mut marks, "modules");
     network::loopback_up();
     cgroup::delegate();
+    holder::rehearse();
     let disks = wait_for_disks();
     let base = mount_base(&disks);
     match &base {

@@ -96,8 +96,8 @@ pub fn base() -> io::Result<()> {
     let root = Path::new(BASE_ROOT);
     overlay(0, &Path::new(SCRATCH).join("base"), root, "redirect_dir=on")?;
     // What the first image needs, too, which a clone then finds made.
-    for folder in ["upper", "work"] {
-        let _ = fs::create_dir_all(Path::new(SCRATCH).join("image").join(folder));
+    for folder in ["image/upper", "image/work", "shared/0", "shared/1", "mounts/0"] {
+        let _ = fs::create_dir_all(Path::new(SCRATCH).join(folder));
     }
     mount_all(root, &BASE);
     for (folder, mode) in [("run/vm-runner", 0o755), ("run/lock", 0o1777)] {

@@ -12,6 +12,8 @@ pub const IMAGE: &str = "image";
 /// The folder that the cgroups of programs are made in, if this system has one.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
+    /// The cgroup of this process.
+    top: Option<PathBuf>,
     parent: Option<PathBuf>,
     made: u64,
     left: Vec<PathBuf>,
@@ -20,12 +22,28 @@ pub struct Groups {
 impl Groups {
     /// Uses a cgroup2 mount if it can be written.
     pub fn find() -> Self {
-        let parent = cgroup_of_this_process().map(|own| own.join(format!("vm-agent-{}", std::process::id())));
-        Self { parent: parent.filter(|parent| fs::create_dir(parent).is_ok() || parent.is_dir()), ..Self::default() }
+        let top = cgroup_of_this_process();
+        let parent = top.as_ref().map(|top| top.join(format!("vm-agent-{}", std::process::id())));
+        let parent = parent.filter(|parent| fs::create_dir(parent).is_ok() || parent.is_dir());
+        Self { top, parent, ..Self::default() }
     }
 
     pub fn available(&self) -> bool {
         self.parent.is_some()
+    }
+
+    /// The cgroup of all that runs in the image root. Those of its programs are below it, and nothing is in itself, so that
+    /// what is delegated there can be divided further.
+    pub fn image(&self, limits: &Limits) -> io::Result<PathBuf> {
+        let top = self.top.as_ref().ok_or_else(|| io::Error::other("there is no cgroup2 file system"))?;
+        let folder = top.join(IMAGE);
+        fs::create_dir_all(folder.join("init"))?;
+        for (name, limit) in [("pids.max", limits.pids), ("memory.max", limits.memory_bytes)] {
+            if limit > 0 {
+                fs::write(folder.join(name), limit.to_string())?;
+            }
+        }
+        Ok(folder)
     }
 
     /// A new empty cgroup in that of an image, else in our own, and its open cgroup.procs.
@@ -52,20 +70,6 @@ impl Groups {
             let _ = fs::remove_dir(folder);
         }
     }
-}
-
-/// The cgroup of all that runs in the image root. Those of its programs are below it, and nothing is in itself, so that what is
-/// delegated there can be divided further.
-pub fn image(limits: &Limits) -> io::Result<PathBuf> {
-    let top = cgroup_of_this_process().ok_or_else(|| io::Error::other("there is no cgroup2 file system"))?;
-    let folder = top.join(IMAGE);
-    fs::create_dir_all(folder.join("init"))?;
-    for (name, limit) in [("pids.max", limits.pids), ("memory.max", limits.memory_bytes)] {
-        if limit > 0 {
-            fs::write(folder.join(name), limit.to_string())?;
-        }
-    }
-    Ok(folder)
 }
 
 fn cgroup_of_this_process() -> Option<PathBuf> {

@@ -4,11 +4,11 @@
 use super::archive::{Archive, Stream, attributes, gone};
 use super::channel::Channel;
 use super::walk::unless_vanished;
-use super::xattr;
 use crate::r#gen::agent::{GetLayerRequest, GetLayerResponse, LayerTrailer, get_layer_response::Response};
 use crate::image::mark;
 use crate::init::mount;
 use crate::rpc::status::Status;
+use crate::xattr;
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::{self, Metadata, OpenOptions};
 use std::io;

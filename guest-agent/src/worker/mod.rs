@@ -28,7 +28,6 @@ mod temporary;
 mod totals;
 mod unpack;
 mod walk;
-mod xattr;
 
 pub use refusal::{parse as parse_refusal, write as write_refusal};
 

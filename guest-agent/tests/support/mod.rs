@@ -6,11 +6,13 @@ mod mounts;
 pub mod smolvm;
 mod transfers;
 mod upload;
+mod worker;
 
 pub use client::{Call, Client, End, Outcome};
 pub use mounts::Mount;
 pub use transfers::{Download, Piece, get, get_pieces, get_tree, put, put_pieces, put_tree, refusal, trailer_of, tree};
 pub use upload::{trailer, upload};
+pub use worker::work;
 
 use bytes::Bytes;
 use std::path::{Path, PathBuf};

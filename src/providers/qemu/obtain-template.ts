@@ -64,8 +64,11 @@ async function make(
     await forgetRefusal(host.store.paths, key);
     return template;
   } catch (error) {
-    if (!context.signal.aborted) await rememberRefusal(host.store.paths, key, toVmRunnerError(error));
-    throw error;
+    const cause = toVmRunnerError(error);
+    // A full disk is no news that lasts, and may be emptied at any time.
+    const isLasting = !context.signal.aborted && cause.code !== 'disk-full';
+    if (isLasting) await rememberRefusal(host.store.paths, key, cause);
+    throw cause;
   } finally {
     await rm(paths.directory, { recursive: true, force: true });
   }

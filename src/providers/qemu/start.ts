@@ -60,31 +60,34 @@ async function startClone(
   context: StartContext,
 ): Promise<VmRecord> {
   const record = await context.timeline.measure('clone', () => cloneVm(host, plan, template, context));
-  if (await templates.isProven(template)) await templates.markUsed(template);
-  else await prove(host, templates, template, record, context);
-  return record;
+  try {
+    await prove(templates, template, record, context);
+    return record;
+  } catch (error) {
+    // First the record: one that names a process that is gone is somebody's to reap.
+    await host.store.vms.update(record.name, { vmm: undefined, template: undefined });
+    if (record.vmm !== undefined) await endProcess(host.processes, record.vmm, 0);
+    throw error;
+  }
 }
 
 /**
- * The first clone since this host was started is waited for until its agent answers: what was saved before that might believe
- * in something that is no longer so, and hang.
+ * Waits until the agent answers if this is the first clone since this host was started: what was saved before that might
+ * believe in something that is no longer so, and hang.
  */
 async function prove(
-  { store, processes }: QemuHost,
   templates: TemplateStore,
   template: Template,
-  { name, vmm, endpoint }: VmRecord,
+  { endpoint }: VmRecord,
   { agentAnswers, signal }: StartContext,
 ): Promise<void> {
+  if (await templates.isProven(template)) {
+    await templates.markUsed(template);
+    return;
+  }
   const silent = new VmRunnerError('vm-start-failed', 'a guest that was loaded from its template does not answer');
   using deadline = new Deadline(PROOF_TIMEOUT_MS, () => silent, signal);
-  try {
-    await agentAnswers(endpoint, deadline.signal);
-  } catch (error) {
-    await store.vms.update(name, { vmm: undefined, template: undefined });
-    if (vmm !== undefined) await endProcess(processes, vmm, 0);
-    throw error;
-  }
+  await agentAnswers(endpoint, deadline.signal);
   await templates.markProven(template);
 }
 

@@ -84,7 +84,13 @@ export class TemplateStore implements Templates {
   }
 
   async markProven({ paths }: Template): Promise<void> {
-    await writeWhole(paths.used, this.#processes.self.bootId);
+    try {
+      await writeWhole(paths.used, this.#processes.self.bootId);
+    } catch (error) {
+      // Removed in the meantime, which harms no clone.
+      const cause = error instanceof VmRunnerError ? error.cause : undefined;
+      if (systemCode(cause) !== 'ENOENT') throw error;
+    }
   }
 
   /** Keeps the time of a use. */

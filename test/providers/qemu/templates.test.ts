@@ -72,6 +72,7 @@ describe('TemplateStore', () => {
     const template = await add();
     await templates.remove(KEY);
     await templates.markUsed(template);
+    await templates.markProven(template);
     expect(await templates.isProven(template)).toBe(false);
   });
 });

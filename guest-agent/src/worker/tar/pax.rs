@@ -92,8 +92,8 @@ mod tests {
         for size in [0, 1, 5, 85, 86, 87, 88, 89, 90, 91, 92, 93, 980, 985, 990, 995, 1000, 10_000] {
             let value = vec![b'\n'; size];
             let mut text = Vec::new();
-            push(&mut text, "path", &value);
-            push(&mut text, "k", b"v=\xff");
+            push(&mut text, b"path", &value);
+            push(&mut text, b"k", b"v=\xff");
             let records = Records::parse(&text).unwrap_or_else(|| panic!("{size}"));
             assert_eq!(records.get("path").unwrap_or_default(), value);
             assert_eq!(records.get("k"), Some(&b"v=\xff"[..]));

@@ -26,6 +26,13 @@ pub fn names(path: &Path) -> io::Result<Vec<CString>> {
     Ok(list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).flat_map(CString::new).collect())
 }
 
+pub fn set(path: &Path, name: &CStr, value: &[u8]) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: both strings and the value outlive the call, and the length is the value's.
+    let set = unsafe { libc::lsetxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 fn read(call: impl FnOnce(&mut [u8]) -> isize) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; MOST];
     let length = call(&mut buffer);
