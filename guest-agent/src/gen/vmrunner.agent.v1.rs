@@ -793,6 +793,7 @@ pub struct ResumeResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GrowDiskRequest {
+    /// Nothing can grow in an image root that was entered.
     #[prost(enumeration = "Root", tag = "1")]
     pub root: i32,
     /// A path on the file system that shall grow. Default: "/".

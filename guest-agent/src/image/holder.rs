@@ -120,9 +120,12 @@ pub fn watch(agent: &Rc<Agent>, end: oneshot::Receiver<Ended>) {
     });
 }
 
-pub fn kill(pid: i32) {
-    // SAFETY: plain system call on a child of ours that was not reaped yet: `watch` comes after.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
+/// Ends it, unless it has ended by itself.
+pub fn discard(pid: i32, mut end: oneshot::Receiver<Ended>) {
+    if end.try_recv().is_err() {
+        // SAFETY: plain system call on a child of ours: nobody has reaped it, or its end would have been told.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
 }
 
 fn become_holder(orders: &Orders<'_>, cgroup: &Path, mut report: File) -> ! {

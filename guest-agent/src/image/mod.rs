@@ -75,10 +75,10 @@ async fn make(agent: &Rc<Agent>, plan: Plan, base: &Path, device: Option<PathBuf
         // A user whom the image does not know is the one mistake that can only be seen in it.
         user::of_root(&room.root, &room.config.user).map(|_| Rc::new(room))
     });
-    if room.is_err() {
-        holder::kill(pid);
+    match room {
+        Ok(_) => holder::watch(agent, end),
+        Err(_) => holder::discard(pid, end),
     }
-    holder::watch(agent, end);
     room
 }
 

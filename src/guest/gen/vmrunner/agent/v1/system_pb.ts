@@ -254,6 +254,8 @@ export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
  */
 export type GrowDiskRequest = Message<"vmrunner.agent.v1.GrowDiskRequest"> & {
   /**
+   * Nothing can grow in an image root that was entered.
+   *
    * @generated from field: vmrunner.agent.v1.Root root = 1;
    */
   root: Root;
