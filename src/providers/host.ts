@@ -20,13 +20,15 @@ export interface OpenHostOptions {
   readonly registries?: RegistryOptions | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe | undefined;
+  /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: false. */
+  readonly isolateTemplates?: boolean | undefined;
 }
 
 /** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
 export async function openHost(options: OpenHostOptions): Promise<Host> {
   const processes = new LinuxProcessTable();
   const store = await openStore(options.home, processes);
-  const { images, providers, providerNamed } = createProviders({
+  const { images, templates, providers, providerNamed } = createProviders({
     store,
     processes,
     agentDirectory: options.agentDirectory,
@@ -34,6 +36,7 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     registries: options.registries,
     ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
+    ...(options.isolateTemplates === undefined ? {} : { isolateTemplates: options.isolateTemplates }),
   });
-  return { store, processes, images, provider: providerNamed(options.provider), providers, providerNamed };
+  return { store, processes, images, templates, provider: providerNamed(options.provider), providers, providerNamed };
 }

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
+import type { Endpoint } from '../core/endpoint.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import { USER_NETWORK } from '../core/network.js';
 import type { ProcessIdentity } from '../core/process-identity.js';
 import { formatDuration } from '../core/units.js';
-import type { GuestAgent } from '../guest/agent.js';
-import { bootImageOf } from '../images/boot-image.js';
+import { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
 import { withAgent } from './attach.js';
@@ -40,13 +40,17 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   await reapOrphans(host, log);
   const { provider } = host;
   const incarnation = randomBytes(16).toString('hex');
-  const bootImage = provider.bootsImages
-    ? await timeline.measure('image', async () => bootImageOf(await host.images.baseGuest({ log, signal })))
+  const boot = provider.bootsImages
+    ? await timeline.measure('image', async () => ({
+        base: await host.images.baseGuest({ log, signal }),
+        image: undefined,
+      }))
     : undefined;
   try {
-    const create = { ...request.vm, ...request, bootImage, incarnation };
-    const record = await timeline.measure('create', () => provider.create(create, context));
-    await boot(host, record, request.bootTimeoutMs, context);
+    const agentAnswers = (endpoint: Endpoint, over: AbortSignal): Promise<void> => ask(host, endpoint, over);
+    const create = { ...request.vm, ...request, boot, incarnation };
+    const record = await timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
+    await bringUp(host, record, request.bootTimeoutMs, context);
     return await host.store.vms.update(record.name, { state: 'ready' });
   } catch (error) {
     await discard(host, request.name, incarnation, log);
@@ -54,7 +58,13 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   }
 }
 
-async function boot(
+/** Waits for the agent behind an endpoint, and lets go of it. */
+async function ask({ processes }: Host, endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+  const agent = await GuestAgent.connect(endpoint, { processes, signal });
+  await agent.close();
+}
+
+async function bringUp(
   host: Host,
   record: VmRecord,
   timeoutMs: number,

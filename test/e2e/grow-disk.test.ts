@@ -3,7 +3,6 @@ import path from 'node:path';
 
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 
-import { bootImageOf } from '../../src/images/boot-image.js';
 import { GuestAgent } from '../../src/guest/agent.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
 import { QmpClient } from '../../src/providers/qemu/qmp.js';
@@ -20,9 +19,12 @@ async function bootGuest(name: string) {
   const store = await openStore(inject('sharedHome'), processes);
   const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS, scratch: SCRATCH });
   const provider = providerNamed('qemu');
-  const bootImage = bootImageOf(await images.baseGuest(createContext()));
+  const base = await images.baseGuest(createContext());
   onTestFinished(() => provider.destroy(name));
-  const record = await provider.create(createRequest({ name, bootImage, memoryMiB: 1024 }), createContext());
+  const record = await provider.create(
+    createRequest({ name, boot: { base, image: undefined }, memoryMiB: 1024, template: 'never' }),
+    createContext(),
+  );
   const signal = AbortSignal.timeout(240_000);
   const agent = await GuestAgent.connect(record.endpoint, { processes, signal });
   onTestFinished(() => agent.close());
@@ -55,7 +57,7 @@ describe('a disk that grows under a running guest', () => {
     expect(await agent.growDisk('/')).toMatchObject({ device: '/dev/vda', filesystem: 'ext4', partitionGrown: false });
     const before = Number(await sh('cat /sys/class/block/vda/size')) * 512;
     using monitor = await QmpClient.connect(qmp);
-    await monitor?.execute('block_resize', { 'node-name': 'disk0', size: before + 1024 * MIB });
+    await monitor?.execute('block_resize', { 'node-name': 'scratch', size: before + 1024 * MIB });
     await sh(`until [ "$(cat /sys/class/block/vda/size)" -gt ${before / 512} ]; do :; done`);
 
     const grown = await agent.growDisk('');
