@@ -68,12 +68,15 @@ export class HostImageLibrary implements ImageLibrary {
     this.#guests = new BaseGuests({ ...options, recipe, layers, defaultImage: this.#defaultImage });
   }
 
-  baseGuest(context: ImageContext): Promise<BaseGuest> {
-    return whileMakingImages(this.#options, context.signal, async () => {
-      const guest = await this.#guests.resolve(context);
-      await this.#markUsed(guest.root);
-      return guest;
-    });
+  async baseGuest(context: ImageContext): Promise<BaseGuest> {
+    // Every job asks: no lock when nothing is to be made.
+    const guest = (await this.#guests.find()) ?? (await this.#makeGuest(context));
+    await this.#markUsed(guest.root);
+    return guest;
+  }
+
+  #makeGuest(context: ImageContext): Promise<BaseGuest> {
+    return whileMakingImages(this.#options, context.signal, () => this.#guests.resolve(context));
   }
 
   findBaseGuest(): Promise<BaseGuest | undefined> {

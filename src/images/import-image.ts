@@ -52,8 +52,10 @@ async function importFound(found: FoundImage, reference: string, options: Assemb
   const { layers, log, signal } = options;
   let done = 0;
   for (const { diffId, source } of found.layers) {
-    log.progress(`importing ${reference}: ${done} of ${found.layers.length} layers`);
-    await layers.add(source, diffId, { log, signal });
+    if (!(await layers.has(diffId))) {
+      log.progress(`importing ${reference}: ${done} of ${found.layers.length} layers`);
+      await layers.add(source, diffId, { log, signal });
+    }
     done += 1;
   }
   const diffIds = found.layers.map(({ diffId }) => diffId);

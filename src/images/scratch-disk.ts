@@ -51,10 +51,15 @@ export async function unpackScratch(
 ): Promise<string> {
   const file = scratchFile(store, packed);
   if (await isThere(file)) return file;
-  const plain = await promisify(gunzip)(packed.bytes, { maxOutputLength: MOST_PACKED_BYTES });
+  const plain = await promisify(gunzip)(packed.bytes, { maxOutputLength: MOST_PACKED_BYTES }).catch(
+    (cause: unknown) => {
+      throw unknownFormat(packed.file, cause);
+    },
+  );
   const temporary = await makeTemporaryDirectory(store, processes);
   try {
     const half = path.join(temporary, 'scratch.ext4');
+    if (plain.toString('latin1', 0, 8) !== MAGIC) throw unknownFormat(packed.file);
     await fileStep('unpack the scratch disk', half, writeBlocks(plain, half));
     await sealFile(half);
     await fileStep('move the scratch disk into its place', file, rename(half, file));
@@ -66,11 +71,6 @@ export async function unpackScratch(
 }
 
 async function writeBlocks(plain: Buffer, file: string): Promise<void> {
-  if (plain.toString('latin1', 0, 8) !== MAGIC) {
-    throw new VmRunnerError('host-file-failed', 'scratch disk of an unknown format', {
-      hint: 'Install vm-runner again.',
-    });
-  }
   const handle = await open(file, 'wx', 0o600);
   try {
     await handle.truncate(Number(plain.readBigUInt64LE(8)));
@@ -81,4 +81,12 @@ async function writeBlocks(plain: Buffer, file: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+function unknownFormat(file: string, cause?: unknown): VmRunnerError {
+  return new VmRunnerError('host-file-failed', 'scratch disk of an unknown format', {
+    subject: file,
+    hint: 'It is part of the vm-runner package: install that again.',
+    cause,
+  });
 }
