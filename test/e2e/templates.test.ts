@@ -119,6 +119,7 @@ describe('a clone', () => {
     const host = await hostWithImages(inject('sharedHome'));
     const first = await start(host, 'size-one', size);
     const second = await start(host, 'size-two', size);
+    expect([...first.said, ...second.said].filter((line) => line.startsWith('warn:'))).toEqual([]);
     expect(first.template).toBeDefined();
     expect(second.template).toBe(first.template);
     expect(Number(await second.output('nproc'))).toBe(size.cpus);

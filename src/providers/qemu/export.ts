@@ -28,7 +28,7 @@ export async function withExportedBase<T>(
   try {
     const { processes } = host;
     const isUp = async (tried: AbortSignal): Promise<boolean> => {
-      using client = await QmpClient.connect(paths.exportQmp, { signal: tried });
+      using client = await QmpClient.connect(paths.exportQmp, { signal: tried, timeoutMs: START_TIMEOUT_MS });
       if (client === undefined) return false;
       await client.execute('nbd-server-start', { addr: { type: 'unix', data: { path: paths.export } } });
       await client.execute('block-export-add', { type: 'nbd', id: name, 'node-name': name, name });

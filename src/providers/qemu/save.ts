@@ -111,7 +111,7 @@ async function takeState(qmp: string, socket: string, signal: AbortSignal): Prom
   const late = (): VmRunnerError =>
     new VmRunnerError('host-tool-failed', `QEMU did not save a guest within ${formatDuration(SAVE_TIMEOUT_MS)}`);
   using deadline = new Deadline(SAVE_TIMEOUT_MS, late, signal);
-  using client = await QmpClient.connect(qmp, { signal: deadline.signal });
+  using client = await QmpClient.connect(qmp, { signal: deadline.signal, timeoutMs: SAVE_TIMEOUT_MS });
   if (client === undefined) throw new VmRunnerError('vm-died', 'QEMU does not listen on its control socket any more');
   const server = createServer();
   try {

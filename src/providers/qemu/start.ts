@@ -10,6 +10,7 @@ import { cloneVm } from './clone.js';
 import { hostCpu } from './host-cpu.js';
 import { obtainTemplate } from './obtain-template.js';
 import type { QemuHost, StartContext, VmPlan } from './plan.js';
+import { rememberRefusal } from './refusal.js';
 import { templateKey } from './template-key.js';
 import { TemplateStore, type Template } from './templates.js';
 
@@ -40,16 +41,28 @@ export async function startVm(
     if (signal.aborted) throw abortReason(signal);
     const cause = toVmRunnerError(error);
     if (policy === 'always') {
-      if (template !== undefined) await templates.remove(template.description.key);
+      if (template !== undefined) await discard(host, templates, template, cause);
       throw cannotClone(cause);
     }
     log.warn(`VM boots, since it cannot be cloned: ${cause.message}${lastLine(cause.detail)}`);
     await removeFiles([plan.paths.disk, plan.paths.memory]);
     const record = await boot();
     // The rest of what it was to be cloned from is sound, so it was the template that is not.
-    if (template !== undefined) await templates.remove(template.description.key);
+    if (template !== undefined) await discard(host, templates, template, cause);
     return record;
   }
+}
+
+/** One that never made a good clone would be no better when it is made again, so that is not tried with every VM. */
+async function discard(
+  { store }: QemuHost,
+  templates: TemplateStore,
+  template: Template,
+  reason: VmRunnerError,
+): Promise<void> {
+  const { key } = template.description;
+  if (!(await templates.wasProven(template))) await rememberRefusal(store.paths, key, reason);
+  await templates.remove(key);
 }
 
 async function startClone(

@@ -83,6 +83,11 @@ export class TemplateStore implements Templates {
     }
   }
 
+  /** Whether a clone of it was ever seen to answer. */
+  async wasProven({ paths }: Template): Promise<boolean> {
+    return (await modifiedAt(paths.used)) !== undefined;
+  }
+
   async markProven({ paths }: Template): Promise<void> {
     try {
       await writeWhole(paths.used, this.#processes.self.bootId);

@@ -167,6 +167,9 @@ describe('startVm', () => {
     expect(await templates.list()).toEqual([]);
     // Of the two only the one that booted is still there.
     expect(findByArgument(processes, qmpArgument(store.vms.paths('vm-1').qmp))).toEqual([record.vmm]);
+    // Made again, it would be the same.
+    expect((await create('vm-2')).said.at(-1)).toMatch(/no template could be made at .*: silence/);
+    expect(await started()).toBe('boot');
   });
 
   it('asks whether a clone answers only once, and again after the host was started anew', async () => {
