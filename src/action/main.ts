@@ -93,7 +93,7 @@ async function openJob(
     directory,
     prepare: {
       vm: { ...inputs.vm, template: inputs.vm.template ?? (world.isThrownAway ? 'never' : 'auto') },
-      root: { shared: inputs.workspace === undefined ? [] : [{ path: inputs.workspace }] },
+      root: { workspace: inputs.workspace },
       name,
       owner: host.processes.identify(world.parentPid),
       expiresAt: Date.now() + (inputs.timeoutMs ?? LONGEST_JOB_MS) + HOUR_MS,

@@ -35,6 +35,8 @@ export interface SharedDirectory {
   readonly path: string;
   /** Permission bits. Default: 0755. */
   readonly mode?: number;
+  /** `name`, `uid`, `name:group` or `uid:gid` of the image. Default: root. */
+  readonly owner?: string | undefined;
 }
 
 /** What a job asks of the root of its image. */
@@ -44,6 +46,8 @@ export interface RootRequest {
   /** Takes the place of the image's own USER. */
   readonly user?: string | undefined;
   readonly shared?: readonly SharedDirectory[];
+  /** A shared directory that belongs to the user whom the job's programs run as. */
+  readonly workspace?: string | undefined;
   /** The image's own init and its arguments, as process 1 of what the job sees. Default: one that only reaps. */
   readonly init?: readonly string[] | undefined;
   /** Whether what the job changes becomes a layer. */

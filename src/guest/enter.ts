@@ -39,7 +39,7 @@ export async function enter(client: Client, options: EnterOptions): Promise<void
   const request: MessageInitShape<typeof EnterRequestSchema> = {
     slot: options.slot,
     config: { env: [...env], user, workingDirectory, entrypoint: [...entrypoint], command: [...command] },
-    shared: (options.shared ?? []).map(({ path, mode = 0o755 }) => ({ path, mode })),
+    shared: (options.shared ?? []).map(({ path, mode = 0o755, owner = '' }) => ({ path, mode, owner })),
     mounts: (options.scratchDirectories ?? []).map((path) => ({
       path,
       source: { case: 'scratch' as const, value: {} },

@@ -1,4 +1,4 @@
-import { DEFAULT_IMAGE, type RootRequest } from '../core/job.js';
+import { DEFAULT_IMAGE, type RootRequest, type SharedDirectory } from '../core/job.js';
 import type { GuestAgent } from '../guest/agent.js';
 import type { ImageConfig, LocalImage } from '../images/image.js';
 
@@ -19,7 +19,7 @@ export async function enterImage(agent: GuestAgent, image: LocalImage, request: 
     slot: isDefault(image) ? BASE_SLOT : IMAGE_SLOT,
     defaults: { ...config, workingDirectory: isDefault(image) ? config.workingDirectory : workingDirectory(image) },
     scratchDirectories: scratchDirectories(config),
-    ...(request.shared === undefined ? {} : { shared: request.shared }),
+    shared: [...(request.shared ?? []), ...workspaceOf(config, request)],
     ...(request.init === undefined ? {} : { init: request.init }),
     keepsChanges: request.keepsChanges ?? false,
   });
@@ -56,6 +56,10 @@ function effectiveConfig({ config }: LocalImage, { entrypoint, user }: RootReque
 /** `[""]` is how people write "none". */
 function withoutEmpty(entrypoint: readonly string[]): readonly string[] {
   return entrypoint.length === 1 && entrypoint[0] === '' ? [] : entrypoint;
+}
+
+function workspaceOf({ user }: ImageConfig, { workspace }: RootRequest): SharedDirectory[] {
+  return workspace === undefined ? [] : [{ path: workspace, owner: user }];
 }
 
 function scratchDirectories({ volumes }: ImageConfig): string[] {

@@ -66,6 +66,9 @@ pub struct SharedDirectory {
     /// Permission bits; 0: 0755.
     #[prost(uint32, tag = "2")]
     pub mode: u32,
+    /// As in ExecStart.user, looked up in the image. Empty: root.
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImageMount {

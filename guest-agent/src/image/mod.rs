@@ -18,6 +18,7 @@ use plan::Plan;
 use room::Room;
 use std::fs;
 use std::io;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -62,6 +63,7 @@ async fn make(agent: &Rc<Agent>, plan: Plan, base: &Path, device: Option<PathBuf
     plan.limits.raise_ceiling();
     let shared = share(&plan, base).map_err(|error| failed("make the shared directories", error))?;
     let cgroup = agent.image_group(&plan.limits).map_err(|error| failed("make a cgroup for the image", error))?;
+    let owners: Vec<String> = plan.shared.iter().map(|directory| directory.owner.clone()).collect();
     let etc = identity::files(&agent.identity.borrow(), &plan.hosts);
     let orders = layout::Orders { plan: &plan, base, device: device.as_deref(), shared: &shared, etc: &etc };
     let holder = Holder::fork(agent, &orders, &cgroup).map_err(|error| failed("make the image's namespaces", error))?;
@@ -71,9 +73,15 @@ async fn make(agent: &Rc<Agent>, plan: Plan, base: &Path, device: Option<PathBuf
         Some(status) => Err(status),
         None => Room::open(pid, plan, cgroup, device).map_err(|error| failed("use the image's namespaces", error)),
     };
+    // Users whom the image does not know are the one mistake that can only be seen in it.
     let room = room.and_then(|room| {
-        // A user whom the image does not know is the one mistake that can only be seen in it.
-        user::of_root(&room.root, &room.config.user).map(|_| Rc::new(room))
+        user::of_root(&room.root, &room.config.user)?;
+        for (owner, folder) in owners.iter().zip(&shared).filter(|(owner, _)| !owner.is_empty()) {
+            let account = user::of_root(&room.root, owner)?;
+            chown(folder, Some(account.uid), Some(account.gid))
+                .map_err(|error| failed("give a shared directory to its owner", error))?;
+        }
+        Ok(Rc::new(room))
     });
     match room {
         Ok(_) => holder::watch(agent, end),

@@ -33,6 +33,8 @@ pub struct Plan {
 pub struct Shared {
     pub path: String,
     pub mode: u32,
+    /// Looked up in the image; empty: root.
+    pub owner: String,
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -60,7 +62,7 @@ impl Plan {
         }
         let shared = request.shared.into_iter().map(|directory| {
             let mode = mode(directory.mode, DIRECTORY_MODE, "bad-path", &directory.path)?;
-            Ok(Shared { path: place(directory.path, "bad-path")?, mode })
+            Ok(Shared { path: place(directory.path, "bad-path")?, mode, owner: directory.owner })
         });
         Ok(Self {
             slot: request.slot,
@@ -139,7 +141,10 @@ mod tests {
     }
 
     fn with_shared(path: &str, mode: u32) -> EnterRequest {
-        EnterRequest { shared: vec![SharedDirectory { path: path.into(), mode }], ..EnterRequest::default() }
+        EnterRequest {
+            shared: vec![SharedDirectory { path: path.into(), mode, owner: String::new() }],
+            ..EnterRequest::default()
+        }
     }
 
     fn with_host(address: &str, names: &[&str]) -> EnterRequest {
@@ -162,10 +167,10 @@ mod tests {
     #[test]
     fn what_is_left_out_has_its_usual_value() {
         let mut request = with_mount("/cache", Some(image_mount::Source::Tmpfs(TmpfsMount::default())));
-        request.shared = vec![SharedDirectory { path: "/builds".into(), mode: 0 }];
+        request.shared = vec![SharedDirectory { path: "/builds".into(), mode: 0, owner: "ci".into() }];
         let plan = Plan::new(request).unwrap();
         assert_eq!((plan.slot, plan.init.len(), plan.keeps_changes), (0, 0, false));
-        assert_eq!(plan.shared, [Shared { path: "/builds".into(), mode: 0o755 }]);
+        assert_eq!(plan.shared, [Shared { path: "/builds".into(), mode: 0o755, owner: "ci".into() }]);
         assert_eq!(plan.mounts, [Mount { path: "/cache".into(), source: Source::Tmpfs { size: 0, mode: 0o1777 } }]);
     }
 

@@ -157,8 +157,8 @@ async function inFreshVm(
   }
 }
 
-function rootOf({ entrypoint, init, workspace }: RunSettings): RootRequest {
-  return { entrypoint, init, shared: workspace === undefined ? [] : [{ path: workspace }] };
+function rootOf({ entrypoint, init, user, workspace }: RunSettings): RootRequest {
+  return { entrypoint, init, user, workspace };
 }
 
 /** Its own failure must not hide what happened before. */
