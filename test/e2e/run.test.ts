@@ -219,23 +219,16 @@ describe('vm-runner run in a real guest', () => {
 
   it('tells a report what happened when', async () => {
     const { directory, run } = await command();
-    await run('--report', 'report.json', '--', 'true');
-    const report = JSON.parse(await readFile(path.join(directory, 'report.json'), 'utf8')) as {
-      timeline: { name: string }[];
+    const spans = async (...flags: readonly string[]): Promise<string[]> => {
+      await run(...flags, '--report', 'report.json', '--', 'true');
+      const text = await readFile(path.join(directory, 'report.json'), 'utf8');
+      return (JSON.parse(text) as { timeline: { name: string }[] }).timeline.map(({ name }) => name);
     };
-    expect(report.timeline.map((span) => span.name)).toEqual(
-      expect.arrayContaining([
-        'image',
-        'create',
-        'boot',
-        'boot: firmware',
-        'boot: kernel',
-        'boot: root',
-        'boot: ready',
-        'resume',
-        'run',
-        'cleanup',
-      ]),
-    );
+    const always = ['image', 'create', 'boot', 'resume', 'enter', 'put', 'run', 'get', 'cleanup'];
+    const booted = await spans('--template', 'never');
+    expect(booted).toEqual(expect.arrayContaining([...always, 'boot: firmware', 'boot: kernel', 'boot: ready']));
+    const cloned = await spans();
+    expect(cloned).toEqual(expect.arrayContaining([...always, 'clone']));
+    expect(cloned).not.toContain('boot: kernel');
   });
 });
