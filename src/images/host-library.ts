@@ -28,6 +28,7 @@ import { exportImage } from './oci/export.js';
 import { pullFrom, type PullFunction } from './pull-function.js';
 import { canonicalName, parseReference, type Reference, type RegistryReference } from './reference.js';
 import { Refs } from './refs.js';
+import { LEFT_DOWNLOAD_MS, removeLeftDownloads } from './registry/left-downloads.js';
 import { registryOptions, type RegistryOptions } from './registry/options.js';
 import { sweepImages, type Swept } from './sweep.js';
 
@@ -181,6 +182,12 @@ export class HostImageLibrary implements ImageLibrary {
       const digest = await imageOfConfig(bytes, undefined, diffIds, options);
       return nameImage(digest, { reference: canonicalName(parseReference(reference)), key, comment }, options);
     });
+  }
+
+  async sweep(signal?: AbortSignal): Promise<{ readonly freedBytes: number }> {
+    const { store, processes } = this.#options;
+    await removeLeftDownloads(store, processes, Date.now() - LEFT_DOWNLOAD_MS);
+    return { freedBytes: (await this.#sweep(signal))?.freedBytes ?? 0 };
   }
 
   check(): Promise<readonly Finding[]> {

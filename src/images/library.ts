@@ -101,6 +101,12 @@ export interface ImageLibrary {
     context: ImageContext,
   ): Promise<LocalImage>;
 
+  /**
+   * Removes images that neither a name nor a VM needs, layers that no image needs, and downloads that nobody went on with.
+   * Never what is in use, and nothing while somebody makes images.
+   */
+  sweep(signal?: AbortSignal): Promise<{ readonly freedBytes: number }>;
+
   /** What `vm-runner doctor` tells of this host: can it have images? */
   check(): Promise<readonly Finding[]>;
 }
