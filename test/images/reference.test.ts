@@ -46,8 +46,9 @@ describe('the name of an image', () => {
 
   it.each([
     ['', 'empty'],
-    ['a b', 'space or control'],
-    ['a\u0000b', 'space or control'],
+    ['a b', 'has a space in it'],
+    ['a\u0000b', 'has a control character in it'],
+    ['oci:/a\u0000b', 'has a control character in it'],
     ['https://ghcr.io/o/n', 'web address'],
     ['Node:22', 'capital letters'],
     ['node:', 'not a tag'],
