@@ -9,17 +9,17 @@ need() { # PROGRAM PACKAGE
 }
 PATH="$PATH:/usr/sbin:/sbin"
 need qemu-system-x86_64 qemu-system-x86
-need qemu-img qemu-utils
 need mmdebstrap mmdebstrap
 # Others than root build the image through user namespaces; mmdebstrap only recommends the package.
 [ "$(id -u)" = 0 ] || need newuidmap uidmap
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 if [ "${1-}" = --tests ]; then
+    need qemu-img qemu-utils
     need qemu-aarch64-static qemu-user-static
+    need musl-gcc musl-tools
     need busybox busybox-static
     need python3 python3
     need docker-registry docker-registry
-    need skopeo skopeo
     need openssl openssl
     need sfdisk fdisk
     need mkfs.xfs xfsprogs

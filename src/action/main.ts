@@ -82,6 +82,7 @@ async function openJob(
     provider: inputs.provider,
     agentDirectory: installation.agentDirectory,
     registries: world.registries(),
+    isolateTemplates: world.isolatesTemplates,
   });
   const directory = path.join(world.temporary, 'vm-runner', name);
   await publishCli(world, runner, log, installation, { home, directory: path.join(directory, 'bin') });

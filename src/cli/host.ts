@@ -1,5 +1,5 @@
 import { registriesOf } from '../images/registry/environment.js';
-import { openHost } from '../providers/host.js';
+import { isolatesTemplates, openHost } from '../providers/host.js';
 import type { Host } from '../providers/provider.js';
 import { noSuchVm } from '../store/vms.js';
 import { storeHome } from '../store/home.js';
@@ -17,6 +17,7 @@ export function openCliHost(world: World, provider = DEFAULT_PROVIDER): Promise<
     agentDirectory,
     qemuBinary: world.env['VM_RUNNER_QEMU'],
     registries: registriesOf(world.env),
+    isolateTemplates: isolatesTemplates(world.env),
   });
 }
 

@@ -1,4 +1,4 @@
-import { openHost, type OpenHostOptions } from '../providers/host.js';
+import { isolatesTemplates, openHost, type OpenHostOptions } from '../providers/host.js';
 import type { Host } from '../providers/provider.js';
 import { homeDirectory } from './env.js';
 import { DEFAULT_PROVIDER } from './settings.js';
@@ -11,5 +11,6 @@ export function openDriverHost(
 ): Promise<Host> {
   const { agentDirectory } = world.installation;
   const qemuBinary = world.env['VM_RUNNER_QEMU'];
-  return openHost({ home: homeDirectory(world), provider, agentDirectory, qemuBinary, registries });
+  const isolateTemplates = isolatesTemplates(world.env);
+  return openHost({ home: homeDirectory(world), provider, agentDirectory, qemuBinary, registries, isolateTemplates });
 }

@@ -24,6 +24,11 @@ export interface OpenHostOptions {
   readonly isolateTemplates?: boolean | undefined;
 }
 
+/** What the operator of a host says in the environment of all front ends: `1` gives each clone a memory file of its own. */
+export function isolatesTemplates(env: Readonly<Record<string, string | undefined>>): boolean {
+  return env['VM_RUNNER_ISOLATE_TEMPLATES'] === '1';
+}
+
 /** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
 export async function openHost(options: OpenHostOptions): Promise<Host> {
   const processes = new LinuxProcessTable();

@@ -37,7 +37,8 @@ it("runs the Runner's own scripts in the default image, and the job's in its ima
   });
   const made = await vmRunner(['image', 'import', 'oci:made', 'made'], { home, cwd: directory });
   expect(made, made.stderr).toMatchObject({ exitCode: 0 });
-  const sources = ['git --version', 'id -un', 'mkdir -p "$CI_PROJECT_DIR"', 'echo fetched > "$CI_PROJECT_DIR/file"'];
+  const project = '/builds/group/project';
+  const sources = ['git --version', 'id -un', `mkdir -p ${project}`, `echo fetched > ${project}/file`];
   const script = ['id -un', 'echo "$GREETING"', 'cat file', 'echo more >> file', 'echo new > mine', 'cat file'];
   const job = startJob(
     {

@@ -1,33 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { describe, expect, inject, it } from 'vitest';
 
-import { GuestAgent } from '../../src/guest/agent.js';
-import { LinuxProcessTable } from '../../src/process/table.js';
 import { QmpClient } from '../../src/providers/qemu/qmp.js';
-import { createProviders } from '../../src/providers/registry.js';
-import { openStore } from '../../src/store/store.js';
-import { createContext, createRequest } from '../providers/support.js';
-import { AGENTS, SCRATCH } from '../support/fake-host.js';
+import { hostWithImages } from '../support/e2e.js';
+import { bareGuest } from '../support/guest.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const MIB = 2 ** 20;
 
 async function bootGuest(name: string) {
-  const processes = new LinuxProcessTable();
-  const store = await openStore(inject('sharedHome'), processes);
-  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS, scratch: SCRATCH });
-  const provider = providerNamed('qemu');
-  const base = await images.baseGuest(createContext());
-  onTestFinished(() => provider.destroy(name));
-  const record = await provider.create(
-    createRequest({ name, boot: { base, image: undefined }, memoryMiB: 1024, template: 'never' }),
-    createContext(),
-  );
+  const { agent, paths } = await bareGuest(await hostWithImages(inject('sharedHome')), name, 1024);
   const signal = AbortSignal.timeout(240_000);
-  const agent = await GuestAgent.connect(record.endpoint, { processes, signal });
-  onTestFinished(() => agent.close());
   async function sh(command: string): Promise<string> {
     let output = '';
     const take = (bytes: Uint8Array): void => void (output += Buffer.from(bytes).toString());
@@ -36,7 +21,7 @@ async function bootGuest(name: string) {
     expect(code, output).toBe(0);
     return output.trim();
   }
-  return { agent, sh, qmp: store.vms.paths(name).qmp, signal };
+  return { agent, sh, qmp: paths.qmp, signal };
 }
 
 /** A disk image with a small partition and behind it one with a file system; programs of the host make it. */

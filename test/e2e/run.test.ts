@@ -167,7 +167,9 @@ describe('vm-runner run in a real guest', () => {
 
   it('is cleaned up after by gc when it was killed, and a kept VM stays', async () => {
     const { options, run } = await command();
-    expect((await run('--keep', '--name', 'kept', '--memory', '512M', '--', 'true')).exitCode).toBe(0);
+    expect(
+      (await run('--keep', '--name', 'kept', '--memory', '512M', '--template', 'never', '--', 'true')).exitCode,
+    ).toBe(0);
     onTestFinished(() => vmRunner(['rm', '-f', 'kept'], options).then(() => undefined));
     const running = startVmRunner(
       ['run', '--network', 'none', '--memory', '512M', '--', 'sh', '-c', 'echo up; exec sleep 1000'],
@@ -192,7 +194,7 @@ describe('vm-runner run in a real guest', () => {
 
   it('shows the console when the guest does not boot in time', async () => {
     const { run, options } = await command();
-    const { exitCode, stderr } = await run('--boot-timeout', '100ms', '--', 'true');
+    const { exitCode, stderr } = await run('--template', 'never', '--boot-timeout', '100ms', '--', 'true');
     expect(exitCode).toBe(125);
     expect(stderr).toMatch(/agent in the guest did not answer within 100 ms of boot: vm-/);
     expect(stderr).toMatch(/The console of the VM/);

@@ -19,7 +19,7 @@ import { prepare } from '../../src/stages/prepare.js';
 import { collectGarbage } from '../../src/stages/reap.js';
 import { createContext, createRequest, until } from '../providers/support.js';
 import { startVmRunner } from '../support/command-line.js';
-import { homeWithImages, hostWithImages, qemuProcesses } from '../support/e2e.js';
+import { homeWithImages, hostWithImages, qemuProcesses, WITHOUT_TEMPLATES } from '../support/e2e.js';
 import { AGENTS, keptLog, SCRATCH } from '../support/fake-host.js';
 import { shell } from '../support/guest.js';
 
@@ -76,7 +76,7 @@ async function start(host: Host, name: string, vm: Partial<VmRequest> = {}): Pro
 
 describe('a clone', () => {
   it('is a guest of its own: clock, names and randomness are not those that were saved', async () => {
-    const host = await hostWithImages(inject('sharedHome'));
+    const host = await hostWithImages(inject('sharedHome'), undefined, WITHOUT_TEMPLATES);
     const [one, two] = [await start(host, 'clone-one'), await start(host, 'clone-two')];
     expect(one.spans).toContain('template');
     expect(two.spans).not.toContain('template');
@@ -98,7 +98,7 @@ describe('a clone', () => {
   });
 
   it('has the network that its job asked for, whatever the template had', async () => {
-    const host = await hostWithImages(inject('sharedHome'));
+    const host = await hostWithImages(inject('sharedHome'), undefined, WITHOUT_TEMPLATES);
     const open = await start(host, 'net-open', { network: 'open' });
     const none = await start(host, 'net-none', { network: 'none' });
     expect(none.template).toBe(open.template);
@@ -116,7 +116,7 @@ describe('a clone', () => {
     { cpus: 2, memoryMiB: 512 },
     { cpus: 1, memoryMiB: 2048 },
   ])('has the size that its job asked for: $cpus processors, $memoryMiB MiB', async (size) => {
-    const host = await hostWithImages(inject('sharedHome'));
+    const host = await hostWithImages(inject('sharedHome'), undefined, WITHOUT_TEMPLATES);
     const first = await start(host, 'size-one', size);
     const second = await start(host, 'size-two', size);
     expect([...first.said, ...second.said].filter((line) => line.startsWith('warn:'))).toEqual([]);
@@ -129,7 +129,7 @@ describe('a clone', () => {
   });
 
   it('finds the image of its job in slot 1, where its template had none', async () => {
-    const host = await hostWithImages(inject('sharedHome'));
+    const host = await hostWithImages(inject('sharedHome'), undefined, WITHOUT_TEMPLATES);
     const { agent, template } = await start(host, 'slot-before');
     const base = await host.images.findBaseGuest();
     if (base === undefined) throw new Error('no base guest');
@@ -160,7 +160,7 @@ describe('a clone', () => {
   });
 
   it('runs on a copy of the memory when templates are isolated, and shares no descriptor of it', async () => {
-    const { home } = await homeWithImages(inject('sharedHome'));
+    const { home } = await homeWithImages(inject('sharedHome'), WITHOUT_TEMPLATES);
     const host = await hostAt(home, { isolateTemplates: true });
     const { template, output } = await start(host, 'isolated');
     expect(template).toBeDefined();
@@ -175,7 +175,7 @@ describe('a clone', () => {
   });
 
   it(`is one of many that start at once: ${CLONES} of them all answer`, async () => {
-    const host = await hostWithImages(inject('sharedHome'));
+    const host = await hostWithImages(inject('sharedHome'), undefined, WITHOUT_TEMPLATES);
     await start(host, 'many-first');
     const names = Array.from({ length: CLONES }, (_, index) => `many-${index}`);
     const all = await Promise.all(names.map((name) => start(host, name)));
@@ -190,7 +190,7 @@ describe('a clone', () => {
 
   it('cannot change its template, nor what is below its disks, whatever root in it writes to', async () => {
     const sharedHome = inject('sharedHome');
-    const host = await hostWithImages(sharedHome);
+    const host = await hostWithImages(sharedHome, undefined, WITHOUT_TEMPLATES);
     const first = await start(host, 'writer-one');
     const files = await sharedFiles(host, sharedHome);
     expect(files.length).toBeGreaterThan(5);
@@ -211,7 +211,7 @@ describe('a clone', () => {
 
 describe('a template', () => {
   it('is not there when its maker was killed while it saved, and nothing of it runs on', async () => {
-    const { home } = await homeWithImages(inject('sharedHome'));
+    const { home } = await homeWithImages(inject('sharedHome'), WITHOUT_TEMPLATES);
     const host = await hostAt(home);
     const run = startVmRunner(['run', '--name', 'killed', '--memory', '512', '--network', 'none', '--', 'true'], {
       home,
@@ -229,7 +229,7 @@ describe('a template', () => {
   });
 
   it('is not there when QEMU was killed while it was saved: the VM boots', async () => {
-    const host = await hostWithImages(inject('sharedHome'));
+    const host = await hostWithImages(inject('sharedHome'), undefined, WITHOUT_TEMPLATES);
     const starting = start(host, 'qemu-killed');
     const argument = qmpArgument(host.store.vms.paths('qemu-killed').qmp);
     await until(() => findByArgument(host.processes, argument).length > 0);
@@ -244,7 +244,7 @@ describe('a template', () => {
   });
 
   it('whose state does not fit is gone after the VM that could not be cloned has booted', async () => {
-    const host = await hostWithImages(inject('sharedHome'));
+    const host = await hostWithImages(inject('sharedHome'), undefined, WITHOUT_TEMPLATES);
     const first = await start(host, 'fits');
     const [{ key } = { key: '' }] = await host.templates.list();
     expect(first.template).toBe(key);

@@ -11,12 +11,15 @@ import { temporaryDirectory } from './temporary-directory.js';
 /** What of a store is built once: files that nobody writes to, so that links to them are as good as copies. */
 const BUILT = ['guests', 'images', 'layers', 'refs', 'templates'];
 
+/** Only what templates are made of. */
+export const WITHOUT_TEMPLATES = BUILT.filter((name) => name !== 'templates');
+
 /** A store of its own that shares only what is built: images and templates, and what is known of acceleration. */
-export async function homeWithImages(sharedHome: string): Promise<{ directory: string; home: string }> {
+export async function homeWithImages(sharedHome: string, rooms = BUILT): Promise<{ directory: string; home: string }> {
   const directory = await temporaryDirectory();
   const home = path.join(directory, 'home');
   await mkdir(home, { mode: 0o700 });
-  const built = BUILT.map((name) => path.join(sharedHome, name)).filter((name) => existsSync(name));
+  const built = rooms.map((name) => path.join(sharedHome, name)).filter((name) => existsSync(name));
   execFileSync('cp', ['-al', ...built, home]);
   // Not there on a host without the device that would be tried.
   await copyFile(path.join(sharedHome, 'acceleration.json'), path.join(home, 'acceleration.json')).catch(
@@ -26,8 +29,8 @@ export async function homeWithImages(sharedHome: string): Promise<{ directory: s
 }
 
 /** That store, opened to make VMs with QEMU. */
-export async function hostWithImages(sharedHome: string, qemuBinary?: string): Promise<Host> {
-  const { home } = await homeWithImages(sharedHome);
+export async function hostWithImages(sharedHome: string, qemuBinary?: string, rooms = BUILT): Promise<Host> {
+  const { home } = await homeWithImages(sharedHome, rooms);
   return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH, qemuBinary });
 }
 
