@@ -1,4 +1,4 @@
-// Builds everything that is generated and committed: messages, bundles, licences and the agent's binaries.
+// Builds everything that is generated and committed: messages, bundles, licences, the agent's binaries and the scratch disk.
 //   node scripts/build.mjs            all of it
 //   node scripts/build.mjs bundles    only what Node needs (no Rust)
 import { spawnSync } from 'node:child_process';
@@ -42,4 +42,5 @@ for (const [name, entry] of Object.entries(BUNDLES)) bundle(name, entry);
 if (process.argv[2] !== 'bundles') {
   run('sh', 'scripts/build-agent.sh');
   run('node', 'scripts/agent-licenses.mjs');
+  run('node', 'scripts/build-scratch.mjs');
 }

@@ -9,20 +9,26 @@ need() { # PROGRAM PACKAGE
 }
 PATH="$PATH:/usr/sbin:/sbin"
 need qemu-system-x86_64 qemu-system-x86
-need qemu-img qemu-utils
 need mmdebstrap mmdebstrap
-need fakeroot fakeroot
-need mke2fs e2fsprogs
 # Others than root build the image through user namespaces; mmdebstrap only recommends the package.
 [ "$(id -u)" = 0 ] || need newuidmap uidmap
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 if [ "${1-}" = --tests ]; then
+    need qemu-img qemu-utils
     need qemu-aarch64-static qemu-user-static
+    need musl-gcc musl-tools
     need busybox busybox-static
     need python3 python3
+    need docker-registry docker-registry
+    need openssl openssl
     need sfdisk fdisk
     need mkfs.xfs xfsprogs
     need mkfs.btrfs btrfs-progs
+    need skopeo skopeo
+    need umoci umoci
+    need fsck.erofs erofs-utils
+    need zstd zstd
+    need mke2fs e2fsprogs
 fi
 [ -z "$missing" ] && exit 0
 

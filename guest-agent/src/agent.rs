@@ -1,15 +1,23 @@
 //! What all sessions share: how this agent came up, what it runs, and how that ends.
 
+use crate::r#gen::agent::Root;
+use crate::identity::Identity;
+use crate::image::Image;
+use crate::image::limits::Limits;
+use crate::image::room::Room;
 use crate::init;
+use crate::init::disks::{self, Disks};
 use crate::process::group::Groups;
 use crate::process::reap::Reaper;
 use crate::process::script::ScriptFile;
 use crate::process::tree::{Bond, Tree};
+use crate::root;
 use crate::rpc::status::{Code, Status};
 use crate::smolvm;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,8 +26,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-/// Where PID 1 mounts the image's root.
-pub const IMAGE_ROOT: &str = "/image";
+/// Where PID 1 mounts the base root.
+pub const BASE_ROOT: &str = "/base";
 
 /// Programs and file workers at a time: a client that starts them in a loop must not take the whole guest.
 const MOST_RUNNING: usize = 1024;
@@ -31,16 +39,36 @@ const OWN_PROGRAM: &CStr = c"/proc/self/exe";
 pub enum Place {
     /// A program among others, with the system's own root.
     Service,
-    /// PID 1, with the image's root mounted below it.
+    /// PID 1, with the base root mounted below it.
     Init(Boot),
 }
 
 /// What PID 1 did before it served anybody.
 pub struct Boot {
-    /// The image's root, or the sentence why there is none.
-    pub root: Result<PathBuf, String>,
+    /// The base root, or the sentence why there is none.
+    pub base: Result<PathBuf, String>,
+    pub disks: Disks,
     /// Steps reached, with the milliseconds of uptime.
     pub marks: RefCell<Vec<(&'static str, u64)>>,
+}
+
+impl Boot {
+    pub fn base(&self) -> Result<&Path, Status> {
+        self.base.as_deref().map_err(|why| no_root(why))
+    }
+
+    /// The disk of an image's slot, also when it has appeared since.
+    pub fn disk_of(&self, slot: u32) -> Result<PathBuf, Status> {
+        let late = || Disks::find(Path::new(disks::BLOCK_DEVICES)).slot(slot).map(Path::to_owned);
+        self.disks.slot(slot).map(Path::to_owned).or_else(late).ok_or_else(|| {
+            let message = format!("no disk of an image: slot {slot}; none has the serial slot{slot}");
+            Status::new(Code::FailedPrecondition, "no-image", message)
+        })
+    }
+}
+
+pub fn no_root(why: &str) -> Status {
+    Status::new(Code::FailedPrecondition, "no-root", format!("no root is mounted: {why}"))
 }
 
 /// A program that a client left behind.
@@ -57,6 +85,8 @@ pub struct Agent {
     /// What file workers are started from: this program, which is not the agent where a test is.
     pub worker_program: CString,
     pub reaper: Reaper,
+    pub image: RefCell<Image>,
+    pub identity: RefCell<Identity>,
     /// SmolVM requests that may still be taken.
     pub smolvm_requests: Semaphore,
     groups: RefCell<Groups>,
@@ -80,6 +110,8 @@ impl Agent {
             place,
             worker_program: worker_program.to_owned(),
             reaper: Reaper::default(),
+            image: RefCell::default(),
+            identity: RefCell::default(),
             smolvm_requests: Semaphore::new(smolvm::MAX_REQUESTS),
             groups: RefCell::new(Groups::find()),
             running: RefCell::default(),
@@ -103,13 +135,22 @@ impl Agent {
     }
 
     /// The root that paths, programs and users are looked up in.
-    pub fn root(&self) -> Result<&Path, Status> {
-        match &self.place {
-            Place::Service => Ok(Path::new("/")),
-            Place::Init(Boot { root: Ok(root), .. }) => Ok(root),
-            Place::Init(Boot { root: Err(why), .. }) => {
-                Err(Status::new(Code::FailedPrecondition, "no-root", format!("no root is mounted: {why}")))
+    pub fn root(&self, wanted: Root) -> Result<root::Place, Status> {
+        let Some(boot) = self.boot() else { return Ok(root::Place { path: "/".into(), room: None }) };
+        match (&*self.image.borrow(), wanted) {
+            (Image::Entered(room), wanted) if wanted != Root::Base || room.slot == 0 => {
+                Ok(root::Place { path: room.root.clone(), room: Some(Rc::clone(room)) })
             }
+            (Image::Lost(why), wanted) if wanted != Root::Base => Err(no_root(why)),
+            _ => Ok(root::Place { path: boot.base()?.to_owned(), room: None }),
+        }
+    }
+
+    /// The image root that was entered and is still there.
+    pub fn room(&self) -> Option<Rc<Room>> {
+        match &*self.image.borrow() {
+            Image::Entered(room) => Some(Rc::clone(room)),
+            Image::Absent | Image::Lost(_) => None,
         }
     }
 
@@ -117,8 +158,12 @@ impl Agent {
         self.groups.borrow().available()
     }
 
-    pub fn new_group(&self) -> Option<(PathBuf, OwnedFd)> {
-        self.groups.borrow_mut().make()
+    pub fn image_group(&self, limits: &Limits) -> io::Result<PathBuf> {
+        self.groups.borrow().image(limits)
+    }
+
+    pub fn new_group(&self, image: Option<&Path>) -> Option<(PathBuf, OwnedFd)> {
+        self.groups.borrow_mut().make(image)
     }
 
     /// Whether one more program may run.

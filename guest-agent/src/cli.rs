@@ -3,6 +3,7 @@
 use crate::listen::Listen;
 use crate::protocol::Protocol;
 use crate::proxy::Target;
+use crate::worker::{Overlay, Roots};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -36,8 +37,10 @@ pub enum Command {
     /// Internal: one file operation, its messages on standard input and output.
     Worker {
         method: String,
-        root: String,
+        roots: Roots,
     },
+    /// Internal: the same for what is not told by a root.
+    Layer(Overlay),
     GrowDisk(PathBuf),
     Version,
     Help,
@@ -59,7 +62,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, S
         ["--version" | "-V"] => Ok(Command::Version),
         ["--help" | "-h" | "help"] => Ok(Command::Help),
         ["init"] => Ok(Command::Init),
-        ["worker", method, root] => Ok(Command::Worker { method: (*method).into(), root: (*root).into() }),
+        ["worker", method, image, base] => {
+            let roots = Roots { image: (*image).into(), base: (*base).into() };
+            Ok(Command::Worker { method: (*method).into(), roots })
+        }
+        ["worker", "get-layer", merged, upper, lower, device] => Ok(Command::Layer(Overlay {
+            merged: merged.into(),
+            upper: upper.into(),
+            lower: lower.into(),
+            device: device.into(),
+        })),
         ["grow-disk"] => Ok(Command::GrowDisk("/".into())),
         ["grow-disk", path] if !path.starts_with('-') => Ok(Command::GrowDisk(path.into())),
         ["serve", options @ ..] => parse_serve(options),

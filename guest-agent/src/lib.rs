@@ -7,6 +7,7 @@ pub mod disk;
 pub mod fuzz;
 pub mod r#gen;
 mod identity;
+pub mod image;
 pub mod init;
 pub mod listen;
 mod nonblocking;
@@ -14,13 +15,14 @@ pub mod process;
 pub mod protocol;
 pub mod proxy;
 pub mod reset;
-mod root;
+pub mod root;
 pub mod rpc;
 pub mod serve;
 pub mod service;
 pub mod smolvm;
 mod system;
 pub mod worker;
+mod xattr;
 
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use vm_agent::cli::{self, Command};
+use vm_agent::rpc::status::Status;
 use vm_agent::{disk, init, proxy, serve, worker};
 
 const USAGE: u8 = 2;
@@ -17,7 +18,8 @@ fn main() -> ExitCode {
         Command::Serve(listens) => serve::run(&listens),
         Command::Init => init::run(),
         Command::Proxy(target) => proxy::run(&target),
-        Command::Worker { method, root } => return work(&method, &root),
+        Command::Worker { method, roots } => return work(|| worker::run(&method, roots)),
+        Command::Layer(overlay) => return work(|| worker::run_layer(&overlay)),
         Command::GrowDisk(path) => grow_disk(&path),
         Command::Version => {
             println!("vm-agent {}", env!("CARGO_PKG_VERSION"));
@@ -46,8 +48,8 @@ fn grow_disk(path: &Path) -> Result<(), String> {
 }
 
 /// A worker's failure is read by the agent, so nothing stands in front of it.
-fn work(method: &str, root: &str) -> ExitCode {
-    match worker::run(method, root) {
+fn work(run: impl FnOnce() -> Result<(), Status>) -> ExitCode {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => {
             eprintln!("{}", worker::write_refusal(&status));

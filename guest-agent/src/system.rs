@@ -23,6 +23,19 @@ pub fn memory_bytes() -> u64 {
     info.totalram.saturating_mul(info.mem_unit.into())
 }
 
+pub fn hostname() -> String {
+    kernel_text("hostname")
+}
+
+/// The kernel's version as its modules are filed: "6.1.0-9-amd64".
+pub fn kernel_release() -> String {
+    kernel_text("osrelease")
+}
+
+fn kernel_text(name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim_end().to_owned()
+}
+
 pub fn is_root() -> bool {
     // SAFETY: plain system call.
     unsafe { libc::geteuid() == 0 }

@@ -6,7 +6,7 @@ mod support;
 use bytes::Bytes;
 use support::{Agent, argv, run, script, sh};
 use vm_agent::r#gen::agent::{
-    ExecRequest, ExecSignal, ExecStart, ExecStdinEnd, InfoRequest, InfoResponse, exec_request::Request,
+    ExecRequest, ExecSignal, ExecStart, ExecStdinEnd, InfoRequest, InfoResponse, exec_request::Request, exec_start,
 };
 
 #[test]
@@ -229,5 +229,51 @@ fn program_runs_as_the_user_with_the_groups() {
         assert_eq!((outcome.text(), &*outcome.stderr), ("12345\n54321\n", &b"ok\n"[..]));
         let outcome = client.exec(ExecStart { user: "daemon".into(), ..script("id -un; echo $USER") }).await;
         assert_eq!(outcome.text(), "daemon\ndaemon\n");
+    });
+}
+
+#[test]
+fn umask_is_022_or_what_was_asked_for() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        assert_eq!(client.sh("umask").await.text().trim(), "0022");
+        let outcome = client.exec(ExecStart { umask: Some(0o077), ..sh("umask") }).await;
+        assert_eq!(outcome.text().trim(), "0077");
+        let outcome = client.exec(ExecStart { umask: Some(0o1000), ..sh("umask") }).await;
+        assert_eq!(&*outcome.end.unwrap().reason, "bad-argument");
+    });
+}
+
+#[test]
+fn script_is_run_by_the_first_shell_that_is_there() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let with = |shells: &[&str]| {
+            let mut start = script("#!/no/such\nfalse; echo $1 $#");
+            if let Some(exec_start::Program::Script(script)) = &mut start.program {
+                script.shells = shells.iter().map(|shell| (*shell).to_owned()).collect();
+            }
+            start
+        };
+        let outcome = client.exec(with(&["/no/such/bash", "/etc/passwd", "/bin/sh"])).await;
+        assert_eq!((outcome.text(), outcome.exit), ("one 2\n", Some((0, 0))));
+        for (shells, reason) in [(&["/no/such"][..], "no-shell"), (&["sh"], "bad-argument")] {
+            assert_eq!(&*client.exec(with(shells)).await.end.unwrap().reason, reason);
+        }
+    });
+}
+
+#[test]
+fn without_an_image_there_is_no_command_of_its_own() {
+    run(async {
+        let agent = Agent::start();
+        let mut client = agent.connect().await;
+        let outcome = client.exec(ExecStart { entrypoint: true, ..argv(&["echo", "x"]) }).await;
+        assert_eq!(outcome.text(), "x\n");
+        let end = client.exec(ExecStart { entrypoint: true, ..argv(&[]) }).await.end.unwrap();
+        assert_eq!(&*end.reason, "no-program");
+        assert!(end.message.contains("the image has no command"), "{}", end.message);
     });
 }

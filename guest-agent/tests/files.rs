@@ -215,7 +215,7 @@ fn file_has_a_hidden_name_where_it_cannot_be_without_one() {
         parts.push(Request::Data(data.to_vec().into()));
         parts.extend(sent.map(Request::Trailer));
         let mut worker = Command::new(env!("CARGO_BIN_EXE_vm-agent"))
-            .args(["worker", "put-file", root.0.to_str().unwrap()])
+            .args(["worker", "put-file", root.0.to_str().unwrap(), "there is no base root"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

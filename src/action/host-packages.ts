@@ -1,7 +1,7 @@
 import { VmRunnerError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
-import { buildTools, type BuildHost } from '../images/bootstrap.js';
-import { checkHostTools, type HostTool } from '../images/host-tools.js';
+import { buildTools, type BuildHost } from '../images/debian/bootstrap.js';
+import { checkHostTools, type HostTool } from '../images/debian/host-tools.js';
 
 /** Runs a short program of the host; resolves with its exit code. */
 export type HostCommand = (argv: readonly string[]) => Promise<number>;

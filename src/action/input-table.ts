@@ -15,7 +15,17 @@ function optional(description: string, defaultText?: string): InputDefinition {
 /** Every input of the action: action.yml and docs/GITHUB.md are compared with this table by a test. */
 export const INPUTS = {
   run: { description: 'Script that runs in the VM.', required: true, default: undefined },
-  image: optional('Image that the VM boots. Only `default` exists today.', DEFAULT_IMAGE),
+  image: optional(
+    'Image that the script runs in: `node:22`, `ghcr.io/o/x@sha256:…`, `oci:DIR`, `docker-archive:FILE`, `rootfs:FILE`, `local/NAME`. Paths start at the workspace.',
+    DEFAULT_IMAGE,
+  ),
+  pull: optional(
+    'Whether the registry is asked for the image: `always`, `if-not-present` or `never`.',
+    'if-not-present',
+  ),
+  template: optional(
+    'Whether the VM starts from a saved guest of its size: `auto`, `always` or `never`. Default: `auto`, and `never` on runners of GitHub, which are thrown away.',
+  ),
   shell: optional(
     'What runs the script: `bash`, `sh`, `python3`, or a command line with `{0}` for the path of the script. Default: the `#!` line of the script, else `bash -e`.',
   ),

@@ -1,8 +1,9 @@
 import path from 'node:path';
 
 import { combineInputErrors, VmRunnerError } from '../core/errors.js';
-import { DEFAULT_IMAGE, type VmRequest } from '../core/job.js';
-import { CPUS, DURATION, MEMORY, NETWORK, readValue, type ValueKind } from '../core/values.js';
+import type { VmRequest } from '../core/job.js';
+import { CPUS, DURATION, MEMORY, NETWORK, PULL, readValue, TEMPLATE, type ValueKind } from '../core/values.js';
+import { parseReference } from '../images/reference.js';
 import { parseArtifacts, type Artifacts } from './artifacts.js';
 import { parseEnv } from './env-input.js';
 import { INPUTS, type InputName, type RawInputs } from './input-table.js';
@@ -34,7 +35,7 @@ const PROVIDERS = ['qemu', 'fake'] as const;
  * Reads all inputs in one pass.
  * @param context `workspace` is GITHUB_WORKSPACE, where relative host paths start; `variables` are the names of all
  * environment variables, among which misspelt inputs are found
- * @throws invalid-input or image-unavailable: all mistakes in one error.
+ * @throws invalid-input: all mistakes in one error.
  */
 export function parseInputs(
   given: RawInputs,
@@ -55,10 +56,12 @@ export function parseInputs(
   };
 
   const script = check(() => parseScript(given.run));
-  const image = check(() => parseImage(raw('image')));
+  const image = check(() => parseImage(raw('image'), workspace));
+  const pull = check(() => value(PULL, 'pull', raw('pull')));
+  const template = check(() => optionalValue(TEMPLATE, 'template', raw('template')));
   const shell = check(() => parseShell(raw('shell')));
   const env = parseEnv(given.env, mistakes);
-  const cpus = check(() => (raw('cpus') === '' ? undefined : value(CPUS, 'cpus', raw('cpus'))));
+  const cpus = check(() => optionalValue(CPUS, 'cpus', raw('cpus')));
   const memoryMiB = check(() => value(MEMORY, 'memory', raw('memory')));
   const network = check(() => value(NETWORK, 'network', raw('network')));
   const wantsWorkspace =
@@ -67,13 +70,13 @@ export function parseInputs(
   const artifacts = parseArtifacts(raw('artifacts'), mistakes);
   const artifactsPath = check(() => hostPath('artifacts-path', raw('artifacts-path'), workspace));
   const bootTimeoutMs = check(() => value(DURATION, 'boot-timeout', raw('boot-timeout')));
-  const timeoutMs = check(() => (raw('timeout') === '' ? undefined : value(DURATION, 'timeout', raw('timeout'))));
+  const timeoutMs = check(() => optionalValue(DURATION, 'timeout', raw('timeout')));
   const provider = check(() => oneOf('provider', raw('provider'), PROVIDERS));
 
   const error = combineInputErrors(mistakes);
   if (error !== undefined) throw error;
   return {
-    vm: { image: need(image), cpus, memoryMiB: need(memoryMiB), network: need(network) },
+    vm: { image: need(image), pull: need(pull), template, cpus, memoryMiB: need(memoryMiB), network: need(network) },
     script: need(script),
     shell,
     env,
@@ -100,12 +103,13 @@ function parseScript(text: string): string {
   });
 }
 
-function parseImage(reference: string): string {
-  if (reference === DEFAULT_IMAGE) return reference;
-  throw new VmRunnerError('image-unavailable', 'no such image', {
-    subject: `image: ${reference}`,
-    hint: `Only the image "${DEFAULT_IMAGE}" exists today: leave the input out.`,
-  });
+/** A reference, with its path absolute. */
+function parseImage(text: string, workspace: string | undefined): string {
+  const [, kind, place] = /^(oci|docker-archive|rootfs):(.+)$/s.exec(text) ?? [];
+  const isFile = kind !== undefined && place !== undefined;
+  const reference = isFile ? `${kind}:${hostPath('image', place, workspace) ?? place}` : text;
+  parseReference(reference);
+  return reference;
 }
 
 function parseWorkspace(workspace: string | undefined): string {
@@ -125,6 +129,10 @@ function hostPath(name: InputName, text: string, workspace: string | undefined):
 
 function value<T>(kind: ValueKind<T>, name: InputName, text: string): T {
   return readValue(kind, text, `${name}: ${text}`);
+}
+
+function optionalValue<T>(kind: ValueKind<T>, name: InputName, text: string): T | undefined {
+  return text === '' ? undefined : value(kind, name, text);
 }
 
 function oneOf<T extends string>(name: InputName, text: string, allowed: readonly T[]): T {

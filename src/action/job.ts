@@ -41,7 +41,7 @@ export interface JobOutcome {
   readonly collected: CollectResult | undefined;
 }
 
-/** Where the script starts without a workspace: home of root, whom jobs run as. */
+/** Where the script starts without a workspace when there is no image that says it. */
 const DEFAULT_DIRECTORY = '/root';
 
 /**
@@ -59,13 +59,15 @@ export async function runJob(host: Host, request: JobRequest, context: JobContex
   });
   return await withAgent(host, record, signal, async (agent, watched) => {
     const ended = await attempt(async () => {
-      await putWorkspace(agent, inputs.workspace, context, watched);
-      return await runInGuest(agent, request, context, watched);
+      await putWorkspace(agent, inputs.workspace, context, record, watched);
+      return await runInGuest(agent, request, context, record, watched);
     });
     // A lost VM or a cancel is the end; a script that failed, or took too long, has artifacts all the same.
     if (watched.aborted) throw abortReason(watched);
     if (ended.error?.code === 'agent-unreachable') throw ended.error;
-    const brought = await attempt(() => timeline.measure('artifacts', () => bringHome(agent, request, log, watched)));
+    const brought = await attempt(() =>
+      timeline.measure('artifacts', () => bringHome(agent, request, record, log, watched)),
+    );
     if (ended.error !== undefined && brought.error !== undefined) log.warn(`No artifacts: ${brought.error.message}`);
     return { record, status: ended.value, error: ended.error ?? brought.error, collected: brought.value };
   });
@@ -88,12 +90,14 @@ async function putWorkspace(
   agent: GuestAgent,
   workspace: string | undefined,
   { log, timeline }: JobContext,
+  { user }: VmRecord,
   signal: AbortSignal,
 ): Promise<void> {
   if (workspace === undefined) return;
   await timeline.measure('workspace', () =>
     agent.putTree(workspace, workspace, {
       signal,
+      owner: user,
       onSkipped: (name) => log.warn(`left out ${name}: its name is not UTF-8`),
     }),
   );
@@ -104,10 +108,11 @@ async function runInGuest(
   agent: GuestAgent,
   { inputs, directory }: JobRequest,
   { timeline, stdout }: JobContext,
+  record: VmRecord,
   signal: AbortSignal,
 ): Promise<ExitStatus> {
   const { script, shell, env, timeoutMs } = inputs;
-  const cwd = inputs.workspace ?? DEFAULT_DIRECTORY;
+  const cwd = directoryOf(inputs, record);
   using output = new GuestOutput(stdout);
   const show = (bytes: Uint8Array): Promise<void> => output.write(bytes);
   const request = { script, shell, directory, cwd, timeoutMs, signal, onStdout: show, onStderr: show };
@@ -117,16 +122,21 @@ async function runInGuest(
 async function bringHome(
   agent: GuestAgent,
   { inputs, artifactsPath }: JobRequest,
+  record: VmRecord,
   log: Log,
   signal: AbortSignal,
 ): Promise<CollectResult | undefined> {
-  const { artifacts, workspace } = inputs;
+  const { artifacts } = inputs;
   if (artifacts.include.length === 0) return undefined;
-  const workingDirectory = workspace ?? DEFAULT_DIRECTORY;
+  const workingDirectory = directoryOf(inputs, record);
   const selections = selectArtifacts(artifacts, workingDirectory, artifactsPath);
   const collected = await collect(agent, selections, workingDirectory, { log, signal });
   if (collected.unmatched.length > 0) log.warn(`Nothing in the VM matches: ${collected.unmatched.join(', ')}`);
   return collected;
+}
+
+function directoryOf({ workspace }: ActionInputs, { workingDirectory }: VmRecord): string {
+  return workspace ?? workingDirectory ?? DEFAULT_DIRECTORY;
 }
 
 interface Attempt<T> {

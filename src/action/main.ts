@@ -51,7 +51,7 @@ export async function main(options: MainOptions): Promise<boolean> {
     job = opened.job;
     const context = { log, timeline, signal, stdout: world.stdout };
     const work = async (): Promise<JobOutcome> => {
-      await preparePackages(options, opened.host, inputs, log);
+      await preparePackages(options, opened.host, log);
       return await runJob(opened.host, opened.job, context);
     };
     outcome = await untilCancelled(work(), signal, LET_GO_MS);
@@ -77,7 +77,13 @@ async function openJob(
   const home = storeHome(world.store, world.uid);
   const name = randomVmName();
   saveJobState(runner, { vmName: name, home, provider: inputs.provider });
-  const host = await open({ home, provider: inputs.provider, agentDirectory: installation.agentDirectory });
+  const host = await open({
+    home,
+    provider: inputs.provider,
+    agentDirectory: installation.agentDirectory,
+    registries: world.registries(),
+    isolateTemplates: world.isolatesTemplates,
+  });
   const directory = path.join(world.temporary, 'vm-runner', name);
   await publishCli(world, runner, log, installation, { home, directory: path.join(directory, 'bin') });
   const artifactsPath = inputs.artifactsPath ?? path.join(directory, 'artifacts');
@@ -87,7 +93,8 @@ async function openJob(
     artifactsPath,
     directory,
     prepare: {
-      vm: inputs.vm,
+      vm: { ...inputs.vm, template: inputs.vm.template ?? (world.isThrownAway ? 'never' : 'auto') },
+      root: { workspace: inputs.workspace },
       name,
       owner: host.processes.identify(world.parentPid),
       expiresAt: Date.now() + (inputs.timeoutMs ?? LONGEST_JOB_MS) + HOUR_MS,
@@ -99,9 +106,9 @@ async function openJob(
   return { host, job };
 }
 
-async function preparePackages(options: MainOptions, host: Host, { vm }: ActionInputs, log: Log): Promise<void> {
+async function preparePackages(options: MainOptions, host: Host, log: Log): Promise<void> {
   if (!host.provider.bootsImages) return;
-  await options.preparePackages((await host.images.find(vm.image)) !== undefined, log);
+  await options.preparePackages((await host.images.findBaseGuest()) !== undefined, log);
 }
 
 async function makeDirectory(directory: string): Promise<void> {

@@ -41,7 +41,8 @@ async function putScript(
   const source = path.join(directory, 'script');
   try {
     await makeDirectories(directory);
-    await writeFile(source, script, { mode: 0o700 });
+    // The image says who runs it.
+    await writeFile(source, script, { mode: 0o755 });
   } catch (cause) {
     throw fileError('write the script', source, cause);
   }

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { Writable } from 'node:stream';
 
-import type { BuildHost } from '../images/bootstrap.js';
+import type { BuildHost } from '../images/debian/bootstrap.js';
+import { registriesOf } from '../images/registry/environment.js';
+import type { RegistryOptions } from '../images/registry/options.js';
+import { isolatesTemplates } from '../providers/host.js';
 import type { HomeEnvironment } from '../store/home.js';
 import { INPUT_NAMES, type InputName, type RawInputs } from './input-table.js';
 import type { Runner } from './runner.js';
@@ -18,9 +21,15 @@ export interface ActionWorld {
   readonly temporary: string;
   readonly hasToolCache: boolean;
   readonly hasSummary: boolean;
+  /** A machine of GitHub's, which no later job sees. */
+  readonly isThrownAway: boolean;
   readonly store: HomeEnvironment;
+  /** With what docker/login-action wrote, and the runner's proxies. */
+  readonly registries: () => RegistryOptions;
   readonly uid: number | undefined;
   readonly host: BuildHost;
+  /** What the operator of the host says about templates. */
+  readonly isolatesTemplates: boolean;
   /** The runner's worker: when it is gone, so is the job. */
   readonly parentPid: number;
   /** The file that Node was started with. */
@@ -50,7 +59,10 @@ export function readWorld(from: ProcessLike, runner: Pick<Runner, 'getInput'>): 
     temporary: given(env['RUNNER_TEMP']) ?? os.tmpdir(),
     hasToolCache: given(env['RUNNER_TOOL_CACHE']) !== undefined,
     hasSummary: given(env['GITHUB_STEP_SUMMARY']) !== undefined,
+    isThrownAway: env['RUNNER_ENVIRONMENT'] === 'github-hosted',
     store: { VM_RUNNER_HOME: env['VM_RUNNER_HOME'], XDG_DATA_HOME: env['XDG_DATA_HOME'], HOME: env['HOME'] },
+    registries: () => registriesOf(env),
+    isolatesTemplates: isolatesTemplates(env),
     uid,
     host: { platform: from.platform, architecture: from.arch, uid: uid ?? -1, osRelease: readOsRelease() },
     parentPid: from.ppid,

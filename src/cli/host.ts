@@ -1,4 +1,5 @@
-import { openHost } from '../providers/host.js';
+import { registriesOf } from '../images/registry/environment.js';
+import { isolatesTemplates, openHost } from '../providers/host.js';
 import type { Host } from '../providers/provider.js';
 import { noSuchVm } from '../store/vms.js';
 import { storeHome } from '../store/home.js';
@@ -15,6 +16,8 @@ export function openCliHost(world: World, provider = DEFAULT_PROVIDER): Promise<
     provider,
     agentDirectory,
     qemuBinary: world.env['VM_RUNNER_QEMU'],
+    registries: registriesOf(world.env),
+    isolateTemplates: isolatesTemplates(world.env),
   });
 }
 

@@ -1,24 +1,37 @@
 import { renderError, toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import { printable } from '../core/printable.js';
 import { HELP_FLAG, type Command } from './command.js';
+import { commit } from './commands/commit.js';
 import { cp } from './commands/cp.js';
 import { doctor } from './commands/doctor.js';
 import { execCommand } from './commands/exec.js';
 import { gc } from './commands/gc.js';
+import { imageExport } from './commands/image/export.js';
+import { imageImport } from './commands/image/import.js';
+import { imageInspect } from './commands/image/inspect.js';
+import { imagePrepare } from './commands/image/prepare.js';
+import { imagePull } from './commands/image/pull.js';
+import { imageRm } from './commands/image/rm.js';
+import { images } from './commands/images.js';
 import { logs } from './commands/logs.js';
 import { ps } from './commands/ps.js';
 import { rm } from './commands/rm.js';
 import { runCommand } from './commands/run.js';
+import { templates, templatesRm } from './commands/templates.js';
 import { exitCodeOf, OWN_FAILURE } from './exit-code.js';
 import { parseFlags } from './flags.js';
 import { renderHelp, renderOverview } from './help.js';
 import type { World } from './world.js';
 
-const COMMANDS: readonly Command[] = [runCommand, ps, execCommand, cp, logs, rm, gc, doctor];
+const COMMANDS: readonly Command[] = [
+  ...[runCommand, ps, execCommand, cp, logs, commit, rm],
+  ...[images, imagePull, imageInspect, imageRm, imagePrepare, imageImport, imageExport],
+  ...[templates, templatesRm, gc, doctor],
+];
 
 /** Runs one command line and returns its exit code. */
 export async function main(args: readonly string[], world: World): Promise<number> {
-  const [name, ...rest] = args;
+  const [name] = args;
   const { version } = world.installation;
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     const overview = renderOverview(COMMANDS, version);
@@ -30,13 +43,7 @@ export async function main(args: readonly string[], world: World): Promise<numbe
     return 0;
   }
   try {
-    const command = COMMANDS.find((candidate) => candidate.name === name);
-    if (command === undefined) {
-      throw new VmRunnerError('invalid-input', 'unknown command', {
-        subject: name,
-        hint: 'See what there is with: vm-runner --help',
-      });
-    }
+    const { command, rest } = findCommand(args);
     const shape = { ...command, flags: [...command.flags, HELP_FLAG] };
     if (asksForHelp(command, rest)) {
       world.stdout.write(renderHelp(shape));
@@ -50,6 +57,23 @@ export async function main(args: readonly string[], world: World): Promise<numbe
     if (error.blame === 'bug' && thrown instanceof Error) world.stderr.write(`${thrown.stack ?? ''}\n`);
     return exitCodeOf(error);
   }
+}
+
+/** The command that the first word names, or the first two (`image pull`). */
+function findCommand([first = '', ...tail]: readonly string[]): {
+  readonly command: Command;
+  readonly rest: readonly string[];
+} {
+  const [second = ''] = tail;
+  const long = COMMANDS.find((candidate) => candidate.name === `${first} ${second}`);
+  if (long !== undefined) return { command: long, rest: tail.slice(1) };
+  const command = COMMANDS.find((candidate) => candidate.name === first);
+  if (command !== undefined) return { command, rest: tail };
+  const family = COMMANDS.filter((candidate) => candidate.name.startsWith(`${first} `)).map(({ name }) => name);
+  throw new VmRunnerError('invalid-input', 'unknown command', {
+    subject: family.length === 0 ? first : `${first} ${second}`.trim(),
+    hint: family.length === 0 ? 'See what there is with: vm-runner --help' : `There is: ${family.join(', ')}.`,
+  });
 }
 
 /** Only before the guest's own program: its `--help` is not ours. */

@@ -9,6 +9,7 @@ const BLAME_OF = {
   // What was asked for makes no sense or is not there.
   'invalid-input': 'user',
   'image-unavailable': 'user',
+  'image-invalid': 'user',
   'command-not-found': 'user',
   'command-not-executable': 'user',
   'guest-request-refused': 'user',
@@ -26,6 +27,7 @@ const BLAME_OF = {
   'store-busy': 'infra',
   'store-damaged': 'infra',
   'image-build-failed': 'infra',
+  'registry-failed': 'infra',
   'vm-start-failed': 'infra',
   'vm-died': 'infra',
   'boot-timeout': 'infra',

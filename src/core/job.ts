@@ -30,6 +30,30 @@ export interface VmRequest {
   readonly network: NetworkPolicy;
 }
 
+/** A directory of the VM's own disk that both roots have under the same path. */
+export interface SharedDirectory {
+  readonly path: string;
+  /** Permission bits. Default: 0755. */
+  readonly mode?: number;
+  /** `name`, `uid`, `name:group` or `uid:gid` of the image. Default: root. */
+  readonly owner?: string | undefined;
+}
+
+/** What a job asks of the root of its image. */
+export interface RootRequest {
+  /** Takes the place of the image's own ENTRYPOINT; its CMD does not count then. */
+  readonly entrypoint?: readonly string[] | undefined;
+  /** Takes the place of the image's own USER. */
+  readonly user?: string | undefined;
+  readonly shared?: readonly SharedDirectory[];
+  /** A shared directory that belongs to the user whom the job's programs run as. */
+  readonly workspace?: string | undefined;
+  /** The image's own init and its arguments, as process 1 of what the job sees. Default: one that only reaps. */
+  readonly init?: readonly string[] | undefined;
+  /** Whether what the job changes becomes a layer. */
+  readonly keepsChanges?: boolean;
+}
+
 export const DEFAULT_IMAGE = 'default';
 export const DEFAULT_MEMORY_MIB = 2048;
 /** How long a VM may take from the start of its process to the first answer of its agent. */
@@ -39,7 +63,13 @@ export const DEFAULT_BOOT_TIMEOUT_MS = 120_000;
 export type Program =
   | { readonly kind: 'argv'; readonly argv: readonly string[] }
   /** A script: run by its `#!` line, else `bash -e`, else `sh -e`. */
-  | { readonly kind: 'script'; readonly content: Uint8Array; readonly args: readonly string[] };
+  | {
+      readonly kind: 'script';
+      readonly content: Uint8Array;
+      readonly args: readonly string[];
+      /** Absolute paths of programs to run it with instead: the first that is there. */
+      readonly shells?: readonly string[] | undefined;
+    };
 
 /** What one message to the agent holds, less what else is in it. */
 export const MOST_SCRIPT_BYTES = 4 * 2 ** 20 - 2 ** 16;

@@ -1,5 +1,12 @@
 import { VmRunnerError } from './errors.js';
-import { NETWORK_POLICIES, type NetworkPolicy } from './job.js';
+import {
+  NETWORK_POLICIES,
+  PULL_POLICIES,
+  TEMPLATE_POLICIES,
+  type NetworkPolicy,
+  type PullPolicy,
+  type TemplatePolicy,
+} from './job.js';
 import { parseDuration, parseSize } from './units.js';
 
 /** How a setting is read from text, and what is said when it cannot be: the same for a flag, an input and an argument. */
@@ -49,6 +56,18 @@ export const NETWORK: ValueKind<NetworkPolicy> = {
   reason: 'not a network policy',
   hint: `Give one of: ${NETWORK_POLICIES.join(', ')}.`,
   parse: (text) => NETWORK_POLICIES.find((policy) => policy === text),
+};
+
+export const PULL: ValueKind<PullPolicy> = {
+  reason: 'not a pull policy',
+  hint: `Give one of: ${PULL_POLICIES.join(', ')}.`,
+  parse: (text) => PULL_POLICIES.find((policy) => policy === text),
+};
+
+export const TEMPLATE: ValueKind<TemplatePolicy> = {
+  reason: 'not a template policy',
+  hint: `Give one of: ${TEMPLATE_POLICIES.join(', ')}.`,
+  parse: (text) => TEMPLATE_POLICIES.find((policy) => policy === text),
 };
 
 export const GUEST_PATH: ValueKind<string> = {

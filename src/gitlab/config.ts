@@ -1,5 +1,5 @@
 import { randomVmName } from '../stages/name.js';
-import { VM_VARIABLE } from './env.js';
+import { BUILDS_VARIABLE, CACHE_VARIABLE, VM_VARIABLE } from './env.js';
 import type { Outcome } from './exit-code.js';
 import { parseGuestDirectories } from './settings.js';
 import type { World } from './world.js';
@@ -7,7 +7,7 @@ import type { World } from './world.js';
 /**
  * config_exec: tells the Runner where the job's files go, and names the VM of this attempt.
  *
- * The name is random and travels in `job_env`, where a job's variables cannot reach it. `hostname` is left alone: the job log
+ * The name is random and travels in `job_env` with the directories, where a job's variables cannot reach it. `hostname` is left alone: the job log
  * then says "Running on NAME OF THE VM via NAME OF THE HOST".
  */
 export function configStage(args: readonly string[], world: World): Promise<Outcome> {
@@ -17,7 +17,7 @@ export function configStage(args: readonly string[], world: World): Promise<Outc
     builds_dir: builds,
     cache_dir: cache,
     shell: 'bash',
-    job_env: { [VM_VARIABLE]: randomVmName() },
+    job_env: { [VM_VARIABLE]: randomVmName(), [BUILDS_VARIABLE]: builds, [CACHE_VARIABLE]: cache },
   };
   world.stdout.write(`${JSON.stringify(answer)}\n`);
   return Promise.resolve({ kind: 'done' });

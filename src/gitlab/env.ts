@@ -7,6 +7,10 @@ import type { World } from './world.js';
 /** Our own variable: config returns it as `job_env`, and the Runner hands it to every later call of the job. */
 export const VM_VARIABLE = 'VM_RUNNER_VM';
 
+/** The same for the directories, which prepare makes in both roots. */
+export const BUILDS_VARIABLE = 'VM_RUNNER_BUILDS_DIR';
+export const CACHE_VARIABLE = 'VM_RUNNER_CACHE_DIR';
+
 type Environment = World['env'];
 
 /**
@@ -64,6 +68,12 @@ export function requireVmName(env: Environment): string {
     subject: VM_VARIABLE,
     hint: 'Set config_exec of [runners.custom] to executors/gitlab/config: it makes the name.',
   });
+}
+
+/** Directories of the guest that the Runner's own scripts and the job's share. None when config never ran. */
+export function sharedDirectories(env: Environment): string[] {
+  const directories = [nonEmpty(env[BUILDS_VARIABLE]), nonEmpty(env[CACHE_VARIABLE])];
+  return [...new Set(directories.filter((directory) => directory?.startsWith('/') === true))] as string[];
 }
 
 /** Where the Runner wrote the job. @throws invalid-input when it says nothing. */

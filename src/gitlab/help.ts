@@ -6,8 +6,12 @@ export const HELP = `vm-runner driver of GitLab Runner's custom executor. The Ru
       --builds-dir DIR     where builds are in the guest (default: /builds)
       --cache-dir DIR      where local caches are in the guest (default: /cache)
 
-  prepare [--cpus N] [--memory SIZE] [--network POLICY] [--boot-timeout TIME] [--provider NAME]
-      Boots the VM.
+  prepare [--image REF] [--pull POLICY] [--template POLICY] [--cpus N] [--memory SIZE] [--network POLICY]
+          [--boot-timeout TIME] [--provider NAME]
+      Starts the VM with the image that the job names.
+      --image REF          for jobs that name none (default: default)
+      --pull POLICY        for jobs that name none: always, if-not-present or never (default: always)
+      --template POLICY    start from a saved guest of that size: auto, always or never (default: auto)
       --cpus N             virtual processors (default: 1 under software emulation, 2 with hardware acceleration)
       --memory SIZE        MiB, or with K, M, G (default: 2G)
       --network POLICY     none, or open: all that this host can reach, and this host itself (default: open)

@@ -12,7 +12,24 @@ export interface JobResponse {
   readonly projectId: number | undefined;
   /** As written in .gitlab-ci.yml, with variables expanded; `undefined` when the job names none. */
   readonly imageName: string | undefined;
+  /** `image:entrypoint`; `undefined` when the image's own counts. */
+  readonly entrypoint: readonly string[] | undefined;
+  /** `image:docker:user`. */
+  readonly user: string | undefined;
+  /** `image:pull_policy`, in the order to be tried. */
+  readonly pullPolicies: readonly string[];
+  /** Secrets: for the image's registry and nothing else. */
+  readonly registryCredentials: readonly RegistryCredential[];
+  /** The job variable `DOCKER_AUTH_CONFIG`, a docker configuration as JSON. A secret. */
+  readonly dockerAuthConfig: string | undefined;
   readonly timeoutMs: number;
+}
+
+/** What GitLab gives a job for a registry that it knows. */
+export interface RegistryCredential {
+  readonly url: string;
+  readonly username: string;
+  readonly password: string;
 }
 
 /** A real one is some tens of KiB; variables may make it some MiB. */
@@ -48,7 +65,15 @@ export function parseJobResponse(text: string, path: string): JobResponse {
   if (job['id'] === undefined) mistake('id', 'there');
   const id = read(job, 'id', 'a whole number', isInteger) ?? 0;
   const projectId = read(inner('job_info'), 'job_info.project_id', 'a whole number', isInteger);
-  const imageName = read(inner('image'), 'image.name', 'a text', isString);
+  const image = inner('image');
+  const imageName = read(image, 'image.name', 'a text', isString);
+  const entrypoint = read(image, 'image.entrypoint', 'a list of texts', isTexts) ?? [];
+  const pullPolicies = read(image, 'image.pull_policy', 'a list of texts', isTexts) ?? [];
+  const options = read(image, 'image.executor_opts', 'an object', isFields) ?? {};
+  const docker = read(options, 'image.executor_opts.docker', 'an object', isFields) ?? {};
+  const user = read(docker, 'image.executor_opts.docker.user', 'a text', isString) ?? '';
+  const credentials = read(job, 'credentials', 'a list of objects', isObjects) ?? [];
+  const variables = read(job, 'variables', 'a list of objects', isObjects) ?? [];
   const timeout = read(inner('runner_info'), 'runner_info.timeout', 'a whole number', isInteger) ?? 0;
   const error = combineInputErrors(mistakes);
   if (error !== undefined) throw error;
@@ -56,6 +81,11 @@ export function parseJobResponse(text: string, path: string): JobResponse {
     id,
     projectId,
     imageName: imageName === '' ? undefined : imageName,
+    entrypoint: entrypoint.length === 0 ? undefined : entrypoint,
+    user: user === '' ? undefined : user,
+    pullPolicies,
+    registryCredentials: credentials.flatMap(registryCredential),
+    dockerAuthConfig: variableValue(variables, 'DOCKER_AUTH_CONFIG'),
     timeoutMs: (timeout > 0 ? timeout : DEFAULT_TIMEOUT_S) * 1000,
   };
 }
@@ -72,6 +102,25 @@ function isInteger(value: unknown): value is number {
 
 function isString(value: unknown): value is string {
   return typeof value === 'string';
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(isString);
+}
+
+function isObjects(value: unknown): value is readonly Fields[] {
+  return Array.isArray(value) && value.every(isFields);
+}
+
+function registryCredential({ type, url, username, password }: Fields): RegistryCredential[] {
+  if (type !== 'registry' || !isString(url) || !isString(username) || !isString(password)) return [];
+  return [{ url, username, password }];
+}
+
+/** Of several variables of a name the last one counts. */
+function variableValue(variables: readonly Fields[], name: string): string | undefined {
+  const value = variables.findLast(({ key }) => key === name)?.['value'];
+  return isString(value) && value !== '' ? value : undefined;
 }
 
 function parseObject(text: string, path: string): Fields {

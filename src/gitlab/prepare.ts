@@ -1,11 +1,11 @@
-import { VmRunnerError } from '../core/errors.js';
-import { DEFAULT_IMAGE } from '../core/job.js';
 import { renderTimeline, Timeline, type Log } from '../core/log.js';
 import { formatDuration } from '../core/units.js';
 import { prepare } from '../stages/prepare.js';
-import { requireJobResponseFile, requireVmName } from './env.js';
+import { requireJobResponseFile, requireVmName, sharedDirectories } from './env.js';
 import type { Outcome } from './exit-code.js';
 import { openDriverHost } from './host.js';
+import { chooseImage, choosePullPolicy } from './image.js';
+import { registriesFor } from './registries.js';
 import { readJobResponse, type JobResponse } from './job-response.js';
 import { driverLog } from './log.js';
 import { findRunner } from './owner.js';
@@ -20,14 +20,18 @@ export async function prepareStage(args: readonly string[], world: World): Promi
   const settings = parsePrepareSettings(args);
   const name = requireVmName(world.env);
   const job = await readJobResponse(requireJobResponseFile(world.env));
-  const image = chooseImage(job);
+  const image = chooseImage(job, settings);
+  const pull = choosePullPolicy(job, settings);
   const log = driverLog(world.stderr);
   warnOfReach(settings, log);
-  const host = await openDriverHost(world, settings.provider);
+  const host = await openDriverHost(world, { provider: settings.provider, registries: registriesFor(job, world.env) });
   const timeline = new Timeline();
-  const { cpus, memoryMiB, network, bootTimeoutMs } = settings;
+  const { cpus, memoryMiB, network, template, bootTimeoutMs } = settings;
+  const { entrypoint, user } = job;
   const request = {
-    vm: { image, cpus, memoryMiB, network },
+    vm: { image, pull, template, cpus, memoryMiB, network },
+    // Whoever the image's programs run as writes there.
+    root: { entrypoint, user, shared: sharedDirectories(world.env).map((path) => ({ path, mode: 0o777 })) },
     name,
     owner: findRunner(host.processes, world.parentPid),
     expiresAt: Date.now() + job.timeoutMs + EXPIRY_MARGIN_MS,
@@ -39,15 +43,6 @@ export async function prepareStage(args: readonly string[], world: World): Promi
   const total = formatDuration(timeline.elapsedMs);
   log.info(`VM ${name} is ready after ${total} (${renderTimeline(timeline.spans, formatDuration)})`);
   return { kind: 'done' };
-}
-
-/** @throws image-unavailable for every image but the default one. */
-function chooseImage(job: JobResponse): string {
-  if (job.imageName === undefined || job.imageName === DEFAULT_IMAGE) return DEFAULT_IMAGE;
-  throw new VmRunnerError('image-unavailable', 'this version of vm-runner boots only its default image', {
-    subject: job.imageName,
-    hint: `Leave out "image:" in .gitlab-ci.yml, or write "image: ${DEFAULT_IMAGE}".`,
-  });
 }
 
 function warnOfReach({ provider, network }: PrepareSettings, log: Log): void {

@@ -1,13 +1,16 @@
 import { readFile } from 'node:fs/promises';
 
 import { fileError, VmRunnerError } from '../core/errors.js';
+import { DEFAULT_IMAGE } from '../core/job.js';
 import { writeThrough } from '../core/write-through.js';
 import { withAgent } from '../stages/attach.js';
 import { run } from '../stages/run.js';
+import type { VmRecord } from '../store/record.js';
 import { noSuchVm } from '../store/vms.js';
 import { requireVmName } from './env.js';
 import type { Outcome } from './exit-code.js';
 import { openDriverHost } from './host.js';
+import { stageRoot } from './stage-root.js';
 import type { World } from './world.js';
 
 /** Every script of the Runner changes to the directory that it wants. */
@@ -22,15 +25,17 @@ const GRACE_MS = 10_000;
  * stays: after_script and the upload of artifacts come next.
  */
 export async function runStage(args: readonly string[], world: World): Promise<Outcome> {
-  const script = parseRunArguments(args);
+  const { script, stage } = parseRunArguments(args);
   const name = requireVmName(world.env);
   const content = await readScript(script);
   const host = await openDriverHost(world);
   const record = await host.store.vms.read(name);
   if (record === undefined) throw noSuchVm(name);
+  const { shells, ...root } = stageRoot(stage);
   const status = await withAgent(host, record, world.signal, (agent, signal) =>
     run(agent, {
-      program: { kind: 'script', content, args: [] },
+      ...(isDefaultImage(record) ? { entrypoint: root.entrypoint } : root),
+      program: { kind: 'script', content, args: [], shells: isDefaultImage(record) ? [] : shells },
       cwd: WORKING_DIRECTORY,
       graceMs: GRACE_MS,
       onStdout: (bytes) => writeThrough(world.stdout, bytes),
@@ -41,10 +46,14 @@ export async function runStage(args: readonly string[], world: World): Promise<O
   return { kind: 'script-ended', status };
 }
 
-/** The path of the script; the stage's name behind it does not matter, so stages of newer Runners just run. */
-function parseRunArguments(args: readonly string[]): string {
+/** The default image has all that the Runner's own scripts need, and is where both kinds run then. */
+function isDefaultImage({ image }: VmRecord): boolean {
+  return image === DEFAULT_IMAGE;
+}
+
+function parseRunArguments(args: readonly string[]): { readonly script: string; readonly stage: string } {
   const [script, stage, ...surplus] = args;
-  if (script !== undefined && stage !== undefined && surplus.length === 0) return script;
+  if (script !== undefined && stage !== undefined && surplus.length === 0) return { script, stage };
   throw new VmRunnerError(
     'invalid-input',
     `run needs a script and the name of a stage, but got ${args.length} arguments`,

@@ -1,14 +1,28 @@
 import { combineInputErrors } from '../core/errors.js';
-import { DEFAULT_BOOT_TIMEOUT_MS, DEFAULT_MEMORY_MIB, type NetworkPolicy } from '../core/job.js';
-import { CPUS, DURATION, GUEST_PATH, MEMORY, NETWORK } from '../core/values.js';
+import {
+  DEFAULT_BOOT_TIMEOUT_MS,
+  DEFAULT_IMAGE,
+  DEFAULT_MEMORY_MIB,
+  type NetworkPolicy,
+  type PullPolicy,
+  type TemplatePolicy,
+} from '../core/job.js';
+import { CPUS, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE } from '../core/values.js';
 import { Arguments } from './arguments.js';
 
 /** What makes VMs when the operator names nothing else. */
 export const DEFAULT_PROVIDER = 'qemu';
 
+const KNOWN = ['image', 'pull', 'template', 'cpus', 'memory', 'network', 'boot-timeout', 'provider'];
+
 /** What the operator decides for all jobs of a runner, in `prepare_args`. */
 export interface PrepareSettings {
   readonly provider: string;
+  /** For jobs that name none. */
+  readonly image: string;
+  /** For jobs that name none. */
+  readonly pull: PullPolicy | undefined;
+  readonly template: TemplatePolicy | undefined;
   /** `undefined`: the provider's default. */
   readonly cpus: number | undefined;
   readonly memoryMiB: number;
@@ -24,9 +38,12 @@ export interface GuestDirectories {
 
 /** @throws invalid-input that names every mistake. */
 export function parsePrepareSettings(args: readonly string[]): PrepareSettings {
-  const flags = new Arguments('prepare_args', ['cpus', 'memory', 'network', 'boot-timeout', 'provider'], args);
+  const flags = new Arguments('prepare_args', KNOWN, args);
   const settings = {
     provider: flags.text('provider') ?? DEFAULT_PROVIDER,
+    image: flags.text('image') ?? DEFAULT_IMAGE,
+    pull: flags.read(PULL, 'pull'),
+    template: flags.read(TEMPLATE, 'template'),
     cpus: flags.read(CPUS, 'cpus'),
     memoryMiB: flags.read(MEMORY, 'memory') ?? DEFAULT_MEMORY_MIB,
     network: flags.read(NETWORK, 'network') ?? 'open',

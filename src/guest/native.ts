@@ -2,10 +2,12 @@ import type { Duplex } from 'node:stream';
 
 import { detach, type DetachOptions } from './detach.js';
 import type { Connection } from './dial.js';
+import { enter, type EnterOptions } from './enter.js';
 import { exec, type ExecOptions, type ProgramEnd } from './exec.js';
 import { forward, type ForwardTarget } from './forward.js';
 import { getFile, type GetFileOptions } from './get-file.js';
 import type { InfoResponse } from './gen/vmrunner/agent/v1/system_pb.js';
+import { getLayer, type GetLayerOptions } from './layer.js';
 import {
   list,
   makeDirectory,
@@ -42,6 +44,14 @@ export class NativeAgent implements GuestAgent {
 
   resume(identity: Identity): Promise<readonly string[]> {
     return resume(this.#connection.client, identity);
+  }
+
+  enter(options: EnterOptions): Promise<void> {
+    return enter(this.#connection.client, options);
+  }
+
+  getLayer(options: GetLayerOptions): AsyncIterable<Uint8Array> {
+    return getLayer(this.#connection.client, options);
   }
 
   exec(options: ExecOptions): Promise<ProgramEnd> {

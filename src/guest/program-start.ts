@@ -13,9 +13,13 @@ export interface StartOptions extends InRoot {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether `env` is the whole environment. Default: it is added to the agent's own small one. */
   readonly clearEnv?: boolean;
-  /** Absolute path in the guest. Default: the user's home. */
+  /** Whether `program` is given to the image's ENTRYPOINT; an empty argv then means the image's own command. */
+  readonly entrypoint?: boolean | undefined;
+  /** Permission bits that new files do not get. Default: 022. */
+  readonly umask?: number | undefined;
+  /** Absolute path in the guest. Default: the image's working directory, else the user's home. */
   readonly cwd?: string | undefined;
-  /** `name`, `uid`, `name:group` or `uid:gid`. Default: root. */
+  /** `name`, `uid`, `name:group` or `uid:gid`. Default: the image's user, else root. */
   readonly user?: string | undefined;
   /** How long it may run before the guest ends its process tree. Default: for ever. */
   readonly timeoutMs?: number | undefined;
@@ -33,9 +37,14 @@ export function programStart(options: StartOptions) {
     program:
       program.kind === 'argv'
         ? { case: 'argv' as const, value: { values: [...program.argv] } }
-        : { case: 'script' as const, value: { content: program.content, args: [...program.args] } },
+        : {
+            case: 'script' as const,
+            value: { content: program.content, args: [...program.args], shells: [...(program.shells ?? [])] },
+          },
     env: { ...options.env },
     clearEnv: options.clearEnv ?? false,
+    entrypoint: options.entrypoint ?? false,
+    ...(options.umask === undefined ? {} : { umask: options.umask }),
     cwd: options.cwd ?? '',
     user: options.user ?? '',
     graceMs: options.graceMs ?? DEFAULT_GRACE_MS,

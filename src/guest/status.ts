@@ -14,11 +14,15 @@ const CODE_OF_REASON: Readonly<Record<string, ErrorCode>> = {
   'is-a-directory': 'guest-is-directory',
   'disk-full': 'guest-disk-full',
   'no-root': 'vm-start-failed',
+  'no-image': 'vm-start-failed',
+  // The image lacks it: another one, or a helper beside it, has one.
+  'no-shell': 'command-not-found',
   // The job changed it under our hands; nothing was damaged on the way.
   'file-changed': 'guest-request-refused',
   // A file that cannot be read there: the agent itself is well.
   'io-error': 'guest-request-refused',
   // What only we write: that it was refused says that the two sides do not understand each other.
+  'already-entered': 'agent-protocol',
   'bad-archive': 'agent-protocol',
   'bad-entropy': 'agent-protocol',
   'bad-hostname': 'agent-protocol',
@@ -26,6 +30,7 @@ const CODE_OF_REASON: Readonly<Record<string, ErrorCode>> = {
   'bad-message': 'agent-protocol',
   'bad-network': 'agent-protocol',
   'bad-root': 'agent-protocol',
+  'bad-slot': 'agent-protocol',
   checksum: 'agent-protocol',
   compressed: 'agent-protocol',
   'message-too-large': 'agent-protocol',

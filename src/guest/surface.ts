@@ -1,10 +1,12 @@
 import type { Duplex } from 'node:stream';
 
 import type { DetachOptions } from './detach.js';
+import type { EnterOptions } from './enter.js';
 import type { ExecOptions, ProgramEnd } from './exec.js';
 import type { ForwardTarget } from './forward.js';
 import type { GetFileOptions } from './get-file.js';
 import type { InfoResponse } from './gen/vmrunner/agent/v1/system_pb.js';
+import type { GetLayerOptions } from './layer.js';
 import type { ListOptions, MakeDirectoryOptions, PathInfo, RemoveOptions, StatOptions } from './paths.js';
 import type { PutOptions } from './put-file.js';
 import type { InRoot } from './root.js';
@@ -25,6 +27,11 @@ export interface GuestAgent extends AsyncDisposable {
   info(): Promise<InfoResponse>;
   /** @returns what was done of it: `clock`, `entropy`, `hostname`, `machine-id`, `network` */
   resume(identity: Identity): Promise<readonly string[]>;
+
+  /** Makes the root of the job's image: once, after `resume`. Until then `image` means the base root. */
+  enter(options: EnterOptions): Promise<void>;
+  /** What was changed in the image root since `enter`, as a layer of an image: a tar stream with whiteouts. */
+  getLayer(options: GetLayerOptions): AsyncIterable<Uint8Array>;
 
   /** Runs a program to its end. */
   exec(options: ExecOptions): Promise<ProgramEnd>;

@@ -85,3 +85,8 @@ export async function* checked<M>(
   }
   throw new VmRunnerError('agent-protocol', `guest stopped in the middle while trying to ${doing}`);
 }
+
+/** An archive has no holes of its own: they are in its sparse files. */
+export async function* onlyBytes(pieces: AsyncIterable<Piece>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) if (!('hole' in piece)) yield piece;
+}

@@ -12,8 +12,7 @@ import { packTree } from './pack.js';
 import type { PutOptions } from './put-file.js';
 import { rootOf, type InRoot } from './root.js';
 import { guestError } from './status.js';
-import type { Piece } from './sparse-file.js';
-import { checked, rechunk, upload, type Part } from './transfer.js';
+import { checked, onlyBytes, rechunk, upload, type Part } from './transfer.js';
 import { unpackTree, type Unpacked, type UnpackLimits } from './unpack.js';
 
 export interface TreeSelection extends InRoot {
@@ -104,9 +103,4 @@ export async function getTree(
     signal.removeEventListener('abort', call.cancel);
     call.cancel();
   }
-}
-
-/** An archive has no holes of its own: they are in its sparse files. */
-async function* onlyBytes(pieces: AsyncIterable<Piece>): AsyncGenerator<Uint8Array> {
-  for await (const piece of pieces) if (!('hole' in piece)) yield piece;
 }

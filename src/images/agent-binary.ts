@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
-import { sha256 } from './recipe.js';
+import { sha256 } from './digest.js';
 
 export interface AgentBinary {
   readonly data: Buffer;

@@ -9,6 +9,8 @@ export interface DaemonOptions {
   /** Where its standard output and standard error go. Never a pipe: CI runners wait until the last holder closes it. */
   readonly logFile: string;
   readonly cwd?: string;
+  /** Open files that it gets as its descriptors 3, 4 and so on. */
+  readonly descriptors?: readonly number[];
   /** The whole environment of the daemon. Default: a copy of ours. */
   readonly env?: Readonly<Record<string, string>>;
   /** What to do when the program is not installed. */
@@ -28,7 +30,7 @@ export async function startDaemon(argv: readonly string[], options: DaemonOption
   try {
     const child = spawn(program, args, {
       detached: true,
-      stdio: ['ignore', logFd, logFd],
+      stdio: ['ignore', logFd, logFd, ...(options.descriptors ?? [])],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.env === undefined ? {} : { env: { ...options.env } }),
     });

@@ -9,6 +9,8 @@ import { SYSTEM_PATH } from './system-path.js';
 export interface PipedProgram {
   /** Destroy it to end the program; it is destroyed when the program ends. */
   readonly stream: Duplex;
+  /** How it ended, once all that it wrote has been read. Never rejects. */
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
   /** The end of what the program wrote to standard error. */
   readonly errorTail: () => string;
 }
@@ -49,9 +51,14 @@ export async function startPiped(argv: readonly string[]): Promise<PipedProgram>
     clearTimeout(killTimer);
     forgetGroup(group);
   });
-  // Later than `exit`: what it said last has been read by then.
-  child.once('close', () => stream.destroy());
-  return { stream, errorTail: () => errors.trimEnd() };
+  const exited = new Promise<Awaited<PipedProgram['exited']>>((resolve) => {
+    // Later than `exit`: what it said last has been read by then.
+    child.once('close', (code, signal) => {
+      stream.destroy();
+      resolve({ code, signal });
+    });
+  });
+  return { stream, exited, errorTail: () => errors.trimEnd() };
 }
 
 function startError(program: string, cause: Error): VmRunnerError {

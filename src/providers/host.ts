@@ -1,4 +1,5 @@
-import type { Recipe } from '../images/recipe.js';
+import type { Recipe } from '../images/debian/recipe.js';
+import type { RegistryOptions } from '../images/registry/options.js';
 import { LinuxProcessTable } from '../process/table.js';
 import { openStore } from '../store/store.js';
 import type { Host } from './provider.js';
@@ -11,22 +12,36 @@ export interface OpenHostOptions {
   readonly provider: string;
   /** Holds `<arch>/vm-agent`. */
   readonly agentDirectory: string;
+  /** The packed scratch disk. Default: the one that is shipped beside the agents. */
+  readonly scratch?: string | undefined;
   /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
   readonly qemuBinary?: string | undefined;
+  /** How container registries are reached. Default: without credentials, mirrors and proxy. */
+  readonly registries?: RegistryOptions | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe | undefined;
+  /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: false. */
+  readonly isolateTemplates?: boolean | undefined;
+}
+
+/** What the operator of a host says in the environment of all front ends: `1` gives each clone a memory file of its own. */
+export function isolatesTemplates(env: Readonly<Record<string, string | undefined>>): boolean {
+  return env['VM_RUNNER_ISOLATE_TEMPLATES'] === '1';
 }
 
 /** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
 export async function openHost(options: OpenHostOptions): Promise<Host> {
   const processes = new LinuxProcessTable();
   const store = await openStore(options.home, processes);
-  const { images, providers, providerNamed } = createProviders({
+  const { images, templates, providers, providerNamed } = createProviders({
     store,
     processes,
     agentDirectory: options.agentDirectory,
+    scratch: options.scratch,
+    registries: options.registries,
     ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
+    ...(options.isolateTemplates === undefined ? {} : { isolateTemplates: options.isolateTemplates }),
   });
-  return { store, processes, images, provider: providerNamed(options.provider), providers, providerNamed };
+  return { store, processes, images, templates, provider: providerNamed(options.provider), providers, providerNamed };
 }

@@ -1,18 +1,26 @@
+import type { Endpoint } from '../core/endpoint.js';
 import type { Finding } from '../core/finding.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
-import type { BootImage } from '../images/boot-image.js';
+import type { BaseGuest, LocalImage } from '../images/image.js';
 import type { ImageLibrary } from '../images/library.js';
 import type { VmRecord } from '../store/record.js';
 import type { Store } from '../store/store.js';
+
+/** All files that a VM boots from. */
+export interface BootFiles {
+  readonly base: BaseGuest;
+  /** `undefined`: the job runs in the default image, which every VM has. */
+  readonly image: LocalImage | undefined;
+}
 
 export interface CreateRequest extends VmRequest {
   readonly name: string;
   /** Random: tells this VM from another one that had its name before. */
   readonly incarnation: string;
-  /** The files of the image; `undefined` for providers that boot none. */
-  readonly bootImage: BootImage | undefined;
+  /** `undefined` for providers that boot none. */
+  readonly boot: BootFiles | undefined;
   readonly owner: ProcessIdentity | undefined;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
@@ -24,6 +32,8 @@ export interface CreateContext {
   readonly log: Log;
   readonly timeline: Timeline;
   readonly signal: AbortSignal;
+  /** Resolves when the agent behind this endpoint has answered, and was let go of. Providers themselves dial nothing. */
+  readonly agentAnswers: (endpoint: Endpoint, signal: AbortSignal) => Promise<void>;
 }
 
 /** Makes, finds and destroys VMs. Deals in data: it never talks to an agent. */
@@ -44,11 +54,38 @@ export interface Provider {
   check(images: ImageLibrary, context: Pick<CreateContext, 'log' | 'signal'>): Promise<readonly Finding[]>;
 }
 
+/** A saved guest that VMs are cloned from. Times are milliseconds since 1970. */
+export interface TemplateInfo {
+  readonly key: string;
+  readonly memoryMiB: number;
+  readonly cpus: number;
+  readonly acceleration: string;
+  /** Digest of the base guest that was saved. */
+  readonly base: string;
+  readonly madeAt: number;
+  readonly usedAt: number;
+  /** What it takes on the disk. */
+  readonly bytes: number;
+  /** VMs that were cloned from it and are still there. */
+  readonly vms: number;
+}
+
+/** The templates of this host. */
+export interface Templates {
+  /** Those that can be read, most recently used first. */
+  list(): Promise<readonly TemplateInfo[]>;
+  /** Whether there was one of that key. VMs that were cloned from it go on. */
+  remove(key: string): Promise<boolean>;
+  /** Removes those that no VM was cloned from for so long. Returns their keys. */
+  prune(unusedForMs: number): Promise<readonly string[]>;
+}
+
 /** What the stages work with on this host. Front ends open one and pass it down. */
 export interface Host {
   readonly store: Store;
   readonly processes: ProcessTable;
   readonly images: ImageLibrary;
+  readonly templates: Templates;
   /** What new VMs are made with. */
   readonly provider: Provider;
   /** Every provider there is. */

@@ -16,7 +16,7 @@ export function newRecord(
   made: Pick<VmRecord, 'provider' | 'endpoint' | 'cpus'>,
   now = Date.now(),
 ): VmRecord {
-  const { name, incarnation, image, memoryMiB, network, owner, expiresAt, frontEnd, job } = request;
+  const { name, incarnation, image, boot, memoryMiB, network, owner, expiresAt, frontEnd, job } = request;
   if (!isVmName(name)) {
     throw new VmRunnerError('invalid-input', 'not a name for a VM', {
       subject: name,
@@ -26,6 +26,10 @@ export function newRecord(
   return {
     version: 1,
     ...{ name, incarnation, image, memoryMiB, network, owner, expiresAt, frontEnd, job },
+    imageDigest: (boot?.image ?? boot?.base.root)?.digest,
+    template: undefined,
+    workingDirectory: undefined,
+    user: undefined,
     ...made,
     state: 'creating',
     createdAt: now,
@@ -33,7 +37,8 @@ export function newRecord(
   };
 }
 
-const POLL_MS = 5;
+/** What is waited for takes a tenth of a second, and a look costs a hundredth of this. */
+const POLL_MS = 2;
 const LOG_TAIL_LINES = 15;
 
 /**
@@ -73,18 +78,21 @@ export async function waitUntilUp(
 
 /**
  * Ends the process of a VM and removes all that the store has of it, whatever state that is in.
- * @param argument an argument that only this VM's process was started with: it finds one that no record names yet
+ * @param commandLine arguments that only processes of this VM were started with: they find those that no record names
  * @param graceMs how long the process may take to end by itself
  */
 export async function destroyVm(
   { store, processes }: { readonly store: Store; readonly processes: ProcessTable },
   name: string,
-  { argument, graceMs }: { readonly argument: (paths: VmPaths) => string; readonly graceMs: number },
+  { commandLine, graceMs }: { readonly commandLine: (paths: VmPaths) => readonly string[]; readonly graceMs: number },
 ): Promise<void> {
   // Nothing of that name can ever have been made, and a path must not be made of it.
   if (!isVmName(name)) return;
   const recorded = await recordedProcess(store, name);
-  const running = recorded === undefined ? findByArgument(processes, argument(store.vms.paths(name))) : [recorded];
+  const running =
+    recorded === undefined
+      ? commandLine(store.vms.paths(name)).flatMap((argument) => findByArgument(processes, argument))
+      : [recorded];
   await Promise.all(running.map((identity) => endProcess(processes, identity, graceMs)));
   await store.vms.remove(name);
 }

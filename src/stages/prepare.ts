@@ -1,20 +1,25 @@
 import { randomBytes } from 'node:crypto';
 
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
-import type { VmRequest } from '../core/job.js';
+import type { Endpoint } from '../core/endpoint.js';
+import { DEFAULT_IMAGE, type RootRequest, type VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import { USER_NETWORK } from '../core/network.js';
 import type { ProcessIdentity } from '../core/process-identity.js';
 import { formatDuration } from '../core/units.js';
-import type { GuestAgent } from '../guest/agent.js';
-import type { Host } from '../providers/provider.js';
+import { GuestAgent } from '../guest/agent.js';
+import type { LocalImage } from '../images/image.js';
+import type { BootFiles, Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
 import { withAgent } from './attach.js';
 import { cleanup } from './cleanup.js';
+import { enterImage, programDefaults } from './enter.js';
 import { reapOrphans } from './reap.js';
 
 export interface PrepareRequest {
   readonly vm: VmRequest;
+  /** Default: the root as the image says. */
+  readonly root?: RootRequest | undefined;
   readonly name: string;
   /** The process whose end makes the VM an orphan; `undefined` for VMs that shall stay. */
   readonly owner: ProcessIdentity | undefined;
@@ -33,30 +38,64 @@ export interface StageContext {
 
 const ENTROPY_BYTES = 64;
 
-/** Makes a VM, waits for its agent and tells the guest who it is. What fails leaves nothing behind but its logs. */
+/**
+ * Makes a VM, waits for its agent, tells the guest who it is and makes the root of the image. What fails leaves nothing behind
+ * but its logs.
+ */
 export async function prepare(host: Host, request: PrepareRequest, context: StageContext): Promise<VmRecord> {
-  const { log, timeline, signal } = context;
+  const { log, timeline } = context;
   await reapOrphans(host, log);
   const { provider } = host;
   const incarnation = randomBytes(16).toString('hex');
-  const bootImage = provider.bootsImages
-    ? await timeline.measure('image', () => host.images.resolve(request.vm.image, { log, signal }))
+  if (!provider.bootsImages && request.vm.image !== DEFAULT_IMAGE) throw imageless(provider.name, request.vm.image);
+  const boot = provider.bootsImages
+    ? await timeline.measure('image', () => bootFiles(host, request.vm, context))
     : undefined;
   try {
-    const create = { ...request.vm, ...request, bootImage, incarnation };
-    const record = await timeline.measure('create', () => provider.create(create, context));
-    await boot(host, record, request.bootTimeoutMs, context);
-    return await host.store.vms.update(record.name, { state: 'ready' });
+    const create = { ...request.vm, ...request, boot, incarnation };
+    const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
+    const record = await timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
+    const image = boot?.image ?? boot?.base.root;
+    await begin(host, record, { image, root: request.root ?? {}, timeoutMs: request.bootTimeoutMs }, context);
+    const defaults = image === undefined ? {} : programDefaults(image, request.root ?? {});
+    return await host.store.vms.update(record.name, { state: 'ready', ...defaults });
   } catch (error) {
     await discard(host, request.name, incarnation, log);
     throw error;
   }
 }
 
-async function boot(
+function imageless(provider: string, image: string): VmRunnerError {
+  return new VmRunnerError('image-unavailable', `the provider "${provider}" makes no VM, and so boots no image`, {
+    subject: image,
+    hint: 'Leave the image out for a dry run.',
+  });
+}
+
+/** All files that the VM boots from: those of every VM, and the image's own. */
+async function bootFiles(host: Host, { image, pull }: VmRequest, { log, signal }: StageContext): Promise<BootFiles> {
+  // First what may not be there, then what may have to be built.
+  const own = image === DEFAULT_IMAGE ? undefined : await host.images.resolve(image, { log, signal, pull });
+  return { base: await host.images.baseGuest({ log, signal }), image: own };
+}
+
+/** Waits for the agent behind an endpoint, and lets go of it. */
+async function ask({ processes }: Host, endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+  const agent = await GuestAgent.connect(endpoint, { processes, signal });
+  await agent.close();
+}
+
+interface Beginning {
+  /** `undefined` where there is no VM: then there is no root to be made either. */
+  readonly image: LocalImage | undefined;
+  readonly root: RootRequest;
+  readonly timeoutMs: number;
+}
+
+async function begin(
   host: Host,
   record: VmRecord,
-  timeoutMs: number,
+  { image, root, timeoutMs }: Beginning,
   { timeline, signal }: StageContext,
 ): Promise<void> {
   const startMs = timeline.elapsedMs;
@@ -66,10 +105,13 @@ async function boot(
       hint: 'Give it more time with boot-timeout when this host is slow; else the console below says why.',
     });
   const work = async (agent: GuestAgent): Promise<void> => {
-    const info = await agent.info();
     timeline.add({ name: 'boot', startMs, endMs: timeline.elapsedMs });
-    addGuestSpans(timeline, startMs, Number(info.uptimeMs), info.bootMarks);
+    if (record.template === undefined) {
+      const info = await agent.info();
+      addGuestSpans(timeline, startMs, Number(info.uptimeMs), info.bootMarks);
+    }
     await timeline.measure('resume', () => resume(agent, record));
+    if (image !== undefined) await timeline.measure('enter', () => enterImage(agent, image, root));
   };
   await withAgent(host, record, signal, work, { timeoutMs, connectError });
 }

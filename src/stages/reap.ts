@@ -108,10 +108,20 @@ export interface Collected {
   readonly orphans: readonly Orphan[];
   /** Directories of builds and downloads that nobody finishes. */
   readonly abandoned: readonly string[];
+  /** Keys of templates that nothing started from for long. */
+  readonly templates: readonly string[];
+  /** Of images and layers that nothing needs. */
+  readonly freedBytes: number;
 }
+
+/** A size that nobody asked for in a month is made again in seconds. */
+const TEMPLATE_UNUSED_MS = 30 * 86_400_000;
 
 /** Everything that `vm-runner gc` takes away. Safe at any time, also twice at once. */
 export async function collectGarbage(host: Host, log: Log): Promise<Collected> {
+  // First the VMs, which need images and templates.
   const orphans = await reapOrphans(host, log);
-  return { orphans, abandoned: await removeAbandoned(host.store.paths, host.processes) };
+  const abandoned = await removeAbandoned(host.store.paths, host.processes);
+  const templates = await host.templates.prune(TEMPLATE_UNUSED_MS);
+  return { orphans, abandoned, templates, freedBytes: (await host.images.sweep()).freedBytes };
 }

@@ -17,12 +17,18 @@ export interface StorePaths {
   /** Data and index of each layer, by the digest of its tar. */
   readonly layers: string;
   readonly images: string;
+  /** Kernels with their initramfs, and the empty scratch disk. */
+  readonly guests: string;
   /** Saved guests that VMs are cloned from. */
   readonly templates: string;
   readonly refs: string;
   readonly locks: string;
   readonly temporary: string;
   readonly acceleration: string;
+  /** Which version the QEMU of this host is. */
+  readonly qemu: string;
+  /** What the slots of VMs show that have no image. */
+  readonly emptySlot: string;
 }
 
 export function storePaths(home: string): StorePaths {
@@ -35,11 +41,14 @@ export function storePaths(home: string): StorePaths {
     blobs: at('blobs'),
     layers: at('layers'),
     images: at('images'),
+    guests: at('guests'),
     templates: at('templates'),
     refs: at('refs'),
     locks: at('locks'),
     temporary: at('tmp'),
     acceleration: at('acceleration.json'),
+    qemu: at('qemu.json'),
+    emptySlot: at('empty-slot.qcow2'),
   };
 }
 
@@ -51,6 +60,13 @@ export interface VmPaths {
   readonly console: string;
   readonly vmmLog: string;
   readonly qmp: string;
+  /** Where a guest that is saved finds its base root, and the control socket of the process that shows it. */
+  readonly export: string;
+  readonly exportQmp: string;
+  /** Where the state of a guest that is saved comes out. */
+  readonly save: string;
+  /** A copy of a template's memory, when the VM has one of its own. */
+  readonly memory: string;
   /** Host ends of the agent's ports. */
   readonly agents: readonly string[];
   /** Host end of the port kept for SmolVM's protocol. */
@@ -77,6 +93,10 @@ export function vmPaths(store: StorePaths, name: string): VmPaths {
     console: at('console.log'),
     vmmLog: at('vmm.log'),
     qmp: at('qmp'),
+    export: at('nbd'),
+    exportQmp: at('nbd.qmp'),
+    save: at('save'),
+    memory: at('memory'),
     agents: [0, 1, 2, 3].map((port) => at(`agent.${port}`)),
     smolvm: at('smolvm'),
   };

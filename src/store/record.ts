@@ -25,6 +25,14 @@ export interface VmRecord {
   readonly vmm: ProcessIdentity | undefined;
   readonly endpoint: Endpoint;
   readonly image: string;
+  /** Of its manifest; `undefined` where no image boots. */
+  readonly imageDigest: string | undefined;
+  /** Key of the template that it was cloned from; `undefined` when it booted. */
+  readonly template: string | undefined;
+  /** Where programs of the image start, and relative paths with them; `undefined` until its root is made. */
+  readonly workingDirectory: string | undefined;
+  /** Whom they run as, as the image says it; `undefined`: root. */
+  readonly user: string | undefined;
   readonly cpus: number;
   readonly memoryMiB: number;
   readonly network: NetworkPolicy;
@@ -53,6 +61,10 @@ export function parseRecord(text: string, path: string): VmRecord {
     if (typeof field !== 'number') throw damaged(path, `has no number in "${key}"`);
     return field;
   };
+  const optional = (key: string): string | undefined => {
+    const field = fields[key];
+    return typeof field === 'string' ? field : undefined;
+  };
   const process = (key: string): ProcessIdentity | undefined => {
     if (fields[key] === undefined) return undefined;
     const identity = parseProcessIdentity(fields[key]);
@@ -76,11 +88,15 @@ export function parseRecord(text: string, path: string): VmRecord {
     vmm: process('vmm'),
     endpoint,
     image: string('image'),
+    imageDigest: optional('imageDigest'),
+    template: optional('template'),
+    workingDirectory: optional('workingDirectory'),
+    user: optional('user'),
     cpus: number('cpus'),
     memoryMiB: number('memoryMiB'),
     network,
     frontEnd: string('frontEnd'),
-    job: typeof fields['job'] === 'string' ? fields['job'] : undefined,
+    job: optional('job'),
   };
 }
 

@@ -24,8 +24,8 @@ export async function openStore(home: string, processes: ProcessTable): Promise<
   const paths = storePaths(home);
   // Told now, and not after the image was built: a name as long as those that we make up must fit.
   vmPaths(paths, 'vm-0123456789');
-  const { home: top, vms, logs, blobs, layers, images, templates, refs, locks, temporary } = paths;
-  const directories = [top, vms, logs, blobs, layers, images, templates, refs, locks, temporary];
+  const { home: top, vms, logs, blobs, layers, images, guests, templates, refs, locks, temporary } = paths;
+  const directories = [top, vms, logs, blobs, layers, images, guests, templates, refs, locks, temporary];
   for (const directory of directories) {
     try {
       await makeDirectories(directory, 0o700);

@@ -121,7 +121,7 @@ it('says that an unknown image is the mistake of the job', async () => {
   expect(result.exitCode).toBe(1);
   const [error] = result.reader.commands.filter((command) => command.name === 'error');
   expect(error?.value).toBe(
-    'no such image: image: alpine:3. Only the image "default" exists today: leave the input out.',
+    'the provider "fake" makes no VM, and so boots no image: alpine:3. Leave the image out for a dry run.',
   );
   expect(error?.properties['title']).toBe('vm-runner: the job asked for something that does not work');
   await expectCleanEnd(runner);

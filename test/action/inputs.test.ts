@@ -22,7 +22,14 @@ function refusal(given: Partial<RawInputs>, variables: readonly string[] = []): 
 describe('parseInputs', () => {
   it('takes empty inputs for their defaults', () => {
     expect(parse({ run: 'make' })).toEqual({
-      vm: { image: 'default', cpus: undefined, memoryMiB: 2048, network: 'open' },
+      vm: {
+        image: 'default',
+        pull: 'if-not-present',
+        template: undefined,
+        cpus: undefined,
+        memoryMiB: 2048,
+        network: 'open',
+      },
       script: 'make\n',
       shell: undefined,
       env: {},
@@ -38,6 +45,9 @@ describe('parseInputs', () => {
   it('reads all of them', () => {
     const inputs = parse({
       run: '  indented\n',
+      image: 'oci:layout',
+      pull: 'always',
+      template: 'never',
       shell: 'sh',
       env: 'A=1\r\n\nB= two = 2 ',
       cpus: '4',
@@ -51,7 +61,7 @@ describe('parseInputs', () => {
       provider: 'fake',
     });
     expect(inputs).toEqual({
-      vm: { image: 'default', cpus: 4, memoryMiB: 1536, network: 'none' },
+      vm: { image: 'oci:/w/layout', pull: 'always', template: 'never', cpus: 4, memoryMiB: 1536, network: 'none' },
       script: '  indented\n',
       shell: { words: ['sh', '-e', '{0}'] },
       env: { A: '1', B: ' two = 2 ' },
@@ -66,7 +76,8 @@ describe('parseInputs', () => {
 
   it.each<[Partial<RawInputs>, string]>([
     [{ run: '\n' }, 'input is missing: run. Give the script that runs in the VM.'],
-    [{ image: 'alpine' }, 'no such image: image: alpine. Only the image "default" exists today: leave the input out.'],
+    [{ pull: 'often' }, 'not a pull policy: pull: often. Give one of: always, if-not-present, never.'],
+    [{ template: 'yes' }, 'not a template policy: template: yes. Give one of: auto, always, never.'],
     [{ cpus: 'two' }, 'not a number of processors: cpus: two. Give a whole number from 1 to 64.'],
     [
       { memory: '2X' },

@@ -269,7 +269,9 @@ describe('vm-runner run', () => {
     await running.said('up');
     running.child.kill('SIGKILL');
     await running.result;
-    expect((await vmRunner(['gc'], options)).stdout).toBe('removed 1 VMs and 0 half-made directories\n');
+    expect((await vmRunner(['gc'], options)).stdout).toBe(
+      'removed 1 VMs, 0 half-made directories, 0 templates and 0 B of images that nothing needs\n',
+    );
   });
 
   it('ends like a program that lost its reader when standard output is closed', async () => {

@@ -57,9 +57,18 @@ describe('bad input of the command line gets one clear sentence:', () => {
     ],
     [['run', '--provider', 'xen', '--', 'true'], 'no such provider: xen. Known are: qemu, fake.'],
     [
-      ['run', '--image', 'node:22', '--', 'true'],
-      'no such image: node:22. Only `default` exists in this version of vm-runner.',
+      ['run', '--provider', 'fake', '--image', 'node:22', '--', 'true'],
+      'the provider "fake" makes no VM, and so boots no image: node:22. Leave the image out for a dry run.',
     ],
+    [
+      ['run', '--image', 'Node:22', '--', 'true'],
+      'name of an image has capital letters: "Node:22". Write it in lower case.',
+    ],
+    [['run', '--pull', 'often', '--', 'true'], 'not a pull policy: --pull=often. Give one of: always, if-not-present,'],
+    [['image'], 'unknown command: image. There is: image pull, image inspect, image rm, image prepare, image import,'],
+    [['image', 'list'], 'unknown command: image list. There is: image pull,'],
+    [['images', 'node'], 'unexpected argument: node.'],
+    [['templates', 'rm', 'abc'], 'no such template: abc. See what there is with: vm-runner templates'],
     [['exec', 'vm-none', 'true'], 'no such VM: vm-none. See what is there with: vm-runner ps'],
     [['logs', 'vm-none'], 'no such VM, and no logs of it are kept: vm-none. See what is there with: vm-runner ps'],
     [['rm', 'vm-none'], 'no such VM: vm-none. See what is there with: vm-runner ps'],
@@ -69,6 +78,17 @@ describe('bad input of the command line gets one clear sentence:', () => {
     ],
   ])('%j', async (args, sentence) => {
     expect(await refusal(args)).toContain(`vm-runner: ${sentence}`);
+  });
+
+  it('all mistakes about a prepared image together', async () => {
+    expect(await refusal(['image', 'prepare', '--from', 'A'])).toBe(
+      [
+        'vm-runner: 3 mistakes in what was given:',
+        '- name of an image has capital letters: "A". Write it in lower case.',
+        '- flag missing: --script. Name the file of the script that prepares the image.',
+        '- flag missing: --name. Say what the image shall be called.',
+      ].join('\n'),
+    );
   });
 
   it('all mistakes of one command line together', async () => {
@@ -102,10 +122,14 @@ describe('help', () => {
     const home = path.join(await temporaryDirectory(), 'home');
     const overview = await vmRunner(['--help'], { home });
     expect(overview.exitCode).toBe(0);
-    const commands = [...overview.stdout.matchAll(/^ {2}([a-z]+) {2,}/gm)].map((match) => match[1] ?? '');
-    expect(commands).toEqual(['run', 'ps', 'exec', 'cp', 'logs', 'rm', 'gc', 'doctor']);
+    const commands = [...overview.stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}/gm)].map((match) => match[1] ?? '');
+    expect(commands).toEqual([
+      ...['run', 'ps', 'exec', 'cp', 'logs', 'commit', 'rm', 'images'],
+      ...['image pull', 'image inspect', 'image rm', 'image prepare', 'image import', 'image export'],
+      ...['templates', 'templates rm', 'gc', 'doctor'],
+    ]);
     for (const command of commands) {
-      const { exitCode, stdout } = await vmRunner([command, '--help'], { home });
+      const { exitCode, stdout } = await vmRunner([...command.split(' '), '--help'], { home });
       expect({ exitCode, first: stdout.split('\n')[0] }).toEqual({
         exitCode: 0,
         first: expect.stringMatching(`^Usage: vm-runner ${command} `) as string,

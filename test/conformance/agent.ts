@@ -191,7 +191,9 @@ export function agentConformance(peer: LazyPeer, traits: Traits): void {
     it('connects to sockets in the guest', async () => {
       const agent = await connect();
       const guest = await peerDirectory(agent);
-      const command = `cp /proc/$PPID/exe ${guest}/agent && exec ${guest}/agent serve --listen-smolvm unix:${guest}/s`;
+      // In a guest the parent is outside of what the program sees, and its process 1 has the same program.
+      const parent = traits.isGuest ? '1' : '$PPID';
+      const command = `cp /proc/${parent}/exe ${guest}/agent && exec ${guest}/agent serve --listen-smolvm unix:${guest}/s`;
       await agent.detach({ program: sh(`exec sh -c '${command}'`), timeoutMs: 60_000 });
       // The first shell became the second, so the parent is the agent.
       await expect.poll(() => shell(agent, `ls ${guest}`), { timeout: 20_000 }).toBe('agent\ns\n');

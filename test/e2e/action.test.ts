@@ -105,7 +105,13 @@ describe('the action with real VMs', () => {
 
   it('blames the host for a VM that does not come up in time, and leaves nothing of it', async () => {
     const runner = await job();
-    const result = await runner.uses({ run: 'true', network: 'none', workspace: 'false', 'boot-timeout': '200ms' });
+    const result = await runner.uses({
+      run: 'true',
+      network: 'none',
+      workspace: 'false',
+      template: 'never',
+      'boot-timeout': '200ms',
+    });
     expect(result.exitCode).toBe(1);
     const [error] = result.reader.commands.filter((command) => command.name === 'error');
     expect(error?.properties['title']).toBe('vm-runner: the host of this runner failed');

@@ -12,14 +12,14 @@ import { probeAcceleration } from '../../src/providers/qemu/acceleration-probe.j
 import { qmpArgument } from '../../src/providers/qemu/machine.js';
 import { openStore } from '../../src/store/store.js';
 import { createContext, createRequest, NOTHING, remains } from '../providers/support.js';
-import { AGENTS } from '../support/fake-host.js';
+import { AGENTS, SCRATCH } from '../support/fake-host.js';
 
 async function openHost() {
   const processes = new LinuxProcessTable();
   const store = await openStore(inject('sharedHome'), processes);
-  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS });
-  const image = await images.resolve('default', createContext());
-  return { store, processes, image, provider: providerNamed('qemu') };
+  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS, scratch: SCRATCH });
+  const base = await images.baseGuest(createContext());
+  return { store, processes, base, provider: providerNamed('qemu') };
 }
 
 async function consoleShows(file: string, pattern: RegExp, withinMs: number): Promise<string> {
@@ -36,10 +36,11 @@ describe('a VM of the default image', () => {
   it.each(['open', 'none'] as const)(
     'boots to its agent with the network "%s" and leaves nothing when it is destroyed',
     async (network) => {
-      const { store, processes, image, provider } = await openHost();
+      const { store, processes, base, provider } = await openHost();
       const name = `boot-${network}-${process.pid}`;
       onTestFinished(() => provider.destroy(name));
-      const record = await provider.create(createRequest({ name, bootImage: image, network }), createContext());
+      const request = createRequest({ name, boot: { base, image: undefined }, network, template: 'never' });
+      const record = await provider.create(request, createContext());
       const paths = store.vms.paths(name);
       await consoleShows(paths.console, /^vm-agent: .*\bready\b/m, 120_000);
       expect(record.vmm !== undefined && processes.isAlive(record.vmm)).toBe(true);
@@ -52,8 +53,8 @@ describe('a VM of the default image', () => {
   );
 
   it('comes through the probe of an acceleration that works', async () => {
-    const { image } = await openHost();
-    const probe = { binary: 'qemu-system-x86_64', kernel: image.kernel, searchPath: SYSTEM_PATH, timeoutSeconds: 60 };
+    const { base } = await openHost();
+    const probe = { binary: 'qemu-system-x86_64', kernel: base.kernel, searchPath: SYSTEM_PATH, timeoutSeconds: 60 };
     expect(await probeAcceleration({ ...probe, acceleration: 'tcg' })).toBeUndefined();
   });
 });

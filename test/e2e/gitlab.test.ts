@@ -4,10 +4,12 @@ import path from 'node:path';
 import { expect, inject, it } from 'vitest';
 
 import { shim } from '../gitlab/support.js';
+import { vmRunner } from '../support/command-line.js';
 import { homeWithImages, qemuProcesses } from '../support/e2e.js';
+import { familyImages, writeLayout } from '../support/made-images.js';
 import { startJob } from '../support/gitlab-simulator/runner.js';
 
-it('runs the stages of a GitLab job in a real guest, lets go of its pipes, and leaves nothing', async () => {
+async function runnerHost() {
   const { directory, home } = await homeWithImages(inject('sharedHome'));
   const runnerDirectory = path.join(directory, 'runner');
   await mkdir(runnerDirectory);
@@ -16,11 +18,57 @@ it('runs the stages of a GitLab job in a real guest, lets go of its pipes, and l
     env: { PATH: process.env['PATH'] ?? '', HOME: directory, VM_RUNNER_HOME: home },
     configExec: shim('config'),
     prepareExec: shim('prepare'),
-    prepareArgs: ['--network', 'none', '--memory', '512M'],
+    prepareArgs: ['--network', 'none', '--memory', '512M', '--pull', 'never'],
     runExec: shim('run'),
     cleanupExec: shim('cleanup'),
     gracefulKillTimeoutMs: 60_000,
   };
+  return { directory, home, runnerDirectory, settings };
+}
+
+it("runs the Runner's own scripts in the default image, and the job's in its image, in one directory", async () => {
+  const { directory, home, settings } = await runnerHost();
+  await writeLayout(path.join(directory, 'made'), {
+    layers: [
+      ...((await familyImages())['user']?.layers ?? []),
+      [{ path: 'entry', mode: 0o755, content: '#!/bin/sh\necho through the entrypoint\nexec "$@"\n' }],
+    ],
+    config: { User: 'node', Env: ['PATH=/bin', 'GREETING=hello'], Entrypoint: ['/entry'] },
+  });
+  const made = await vmRunner(['image', 'import', 'oci:made', 'made'], { home, cwd: directory });
+  expect(made, made.stderr).toMatchObject({ exitCode: 0 });
+  const project = '/builds/group/project';
+  const sources = ['git --version', 'id -un', `mkdir -p ${project}`, `echo fetched > ${project}/file`];
+  const script = ['id -un', 'echo "$GREETING"', 'cat file', 'echo more >> file', 'echo new > mine', 'cat file'];
+  const job = startJob(
+    {
+      ...{ id: 8, projectId: 3, projectPath: 'group/project', image: 'local/made', getSources: sources, script },
+      afterScript: ['cat mine'],
+    },
+    settings,
+  );
+  expect(await job.result, job.trace.text).toEqual({ state: 'success' });
+  const lines = job.trace.text.split('\n').filter((line) => !line.startsWith('$'));
+  expect(lines).toEqual(expect.arrayContaining(['root', 'node', 'hello', 'fetched', 'more', 'new']));
+  expect(job.trace.text).toMatch(/^git version /m);
+  expect(lines.filter((line) => line === 'through the entrypoint')).toHaveLength(2);
+  expect(qemuProcesses(home)).toEqual([]);
+});
+
+it("fails a job for its author when there is no such image, and when it names the host's files", async () => {
+  const { settings } = await runnerHost();
+  for (const [image, sentence] of [
+    ['local/none', 'no image of that name on this host: local/none'],
+    ['rootfs:/etc/shadow', 'jobs cannot name files of the host: rootfs:/etc/shadow'],
+  ] as const) {
+    const job = startJob({ id: 9, projectId: 3, projectPath: 'group/project', image, script: ['true'] }, settings);
+    expect(await job.result, job.trace.text).toMatchObject({ state: 'failed', failureReason: 'script_failure' });
+    expect(job.trace.text).toContain(sentence);
+  }
+});
+
+it('runs the stages of a GitLab job in a real guest, lets go of its pipes, and leaves nothing', async () => {
+  const { home, runnerDirectory, settings } = await runnerHost();
   const script = [
     'echo "in $(pwd) on $(hostname) as $(id -un)"',
     'git --version',

@@ -1,30 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { describe, expect, inject, it } from 'vitest';
 
-import { GuestAgent } from '../../src/guest/agent.js';
-import { LinuxProcessTable } from '../../src/process/table.js';
 import { QmpClient } from '../../src/providers/qemu/qmp.js';
-import { createProviders } from '../../src/providers/registry.js';
-import { openStore } from '../../src/store/store.js';
-import { createContext, createRequest } from '../providers/support.js';
-import { AGENTS } from '../support/fake-host.js';
+import { hostWithImages } from '../support/e2e.js';
+import { bareGuest } from '../support/guest.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const MIB = 2 ** 20;
 
 async function bootGuest(name: string) {
-  const processes = new LinuxProcessTable();
-  const store = await openStore(inject('sharedHome'), processes);
-  const { images, providerNamed } = createProviders({ store, processes, agentDirectory: AGENTS });
-  const provider = providerNamed('qemu');
-  const bootImage = await images.resolve('default', createContext());
-  onTestFinished(() => provider.destroy(name));
-  const record = await provider.create(createRequest({ name, bootImage, memoryMiB: 1024 }), createContext());
+  const { agent, paths } = await bareGuest(await hostWithImages(inject('sharedHome')), name, 1024);
   const signal = AbortSignal.timeout(240_000);
-  const agent = await GuestAgent.connect(record.endpoint, { processes, signal });
-  onTestFinished(() => agent.close());
   async function sh(command: string): Promise<string> {
     let output = '';
     const take = (bytes: Uint8Array): void => void (output += Buffer.from(bytes).toString());
@@ -33,7 +21,7 @@ async function bootGuest(name: string) {
     expect(code, output).toBe(0);
     return output.trim();
   }
-  return { agent, sh, qmp: store.vms.paths(name).qmp, signal };
+  return { agent, sh, qmp: paths.qmp, signal };
 }
 
 /** A disk image with a small partition and behind it one with a file system; programs of the host make it. */
@@ -49,18 +37,21 @@ function makeDisk(directory: string, filesystem: string, label: string): void {
 }
 
 describe('a disk that grows under a running guest', () => {
-  it('gives its root file system the room', async () => {
+  it('gives a file system without partitions the room, but not an overlay, which has none of its own', async () => {
     const { agent, sh, qmp } = await bootGuest(`grow-root-${process.pid}`);
-    expect(await agent.growDisk('/')).toMatchObject({ device: '/dev/vda', filesystem: 'ext4', partitionGrown: false });
+    await expect(agent.growDisk('/')).rejects.toThrow(/overlay/);
+    await sh('mkdir /mnt/disk && mount /dev/vda /mnt/disk');
+    const same = { device: '/dev/vda', filesystem: 'ext4', partitionGrown: false };
+    expect(await agent.growDisk('/mnt/disk')).toMatchObject(same);
     const before = Number(await sh('cat /sys/class/block/vda/size')) * 512;
     using monitor = await QmpClient.connect(qmp);
-    await monitor?.execute('block_resize', { 'node-name': 'disk0', size: before + 1024 * MIB });
+    await monitor?.execute('block_resize', { 'node-name': 'scratch', size: before + 1024 * MIB });
     await sh(`until [ "$(cat /sys/class/block/vda/size)" -gt ${before / 512} ]; do :; done`);
 
-    const grown = await agent.growDisk('');
+    const grown = await agent.growDisk('/mnt/disk');
     expect(grown.bytesAfter).toBe(before + 1024 * MIB);
     expect(grown.bytesBefore).toBeLessThanOrEqual(before);
-    const again = await agent.growDisk('/etc');
+    const again = await agent.growDisk('/mnt/disk/base');
     expect([again.bytesBefore, again.bytesAfter]).toEqual([grown.bytesAfter, grown.bytesAfter]);
     await expect(agent.growDisk('/proc')).rejects.toThrow(/proc/);
     await expect(agent.growDisk('/no/such')).rejects.toThrow(/no such file/);

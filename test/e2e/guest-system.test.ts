@@ -7,7 +7,7 @@ import { USER_NETWORK } from '../../src/core/network.js';
 import type { GuestAgent } from '../../src/guest/agent.js';
 import type { Identity } from '../../src/guest/system.js';
 import { hostWithImages } from '../support/e2e.js';
-import { bootGuest, shell } from '../support/guest.js';
+import { bareGuest, bootGuest, shell } from '../support/guest.js';
 
 // What the agent does to a guest whose PID 1 it is.
 
@@ -98,7 +98,7 @@ describe('the end of a guest', () => {
   ])('comes when %s: programs are ended, disks are whole', async (_how, end) => {
     const host = await hostWithImages(inject('sharedHome'));
     const name = `end-${randomBytes(3).toString('hex')}`;
-    const { agent, paths } = await bootGuest(host, name, { memoryMiB: 512, network: 'none' });
+    const { agent, paths } = await bareGuest(host, name, 512);
     await shell(agent, 'echo kept >/root/file', signal());
     await agent.detach({ program: { kind: 'argv', argv: ['sleep', '1000'] } });
     const { vmm } = (await host.store.vms.read(name)) ?? {};
@@ -112,8 +112,17 @@ describe('the end of a guest', () => {
 
   it('does not come from signals that a stray kill sends', async () => {
     const host = await hostWithImages(inject('sharedHome'));
-    const { agent } = await bootGuest(host, 'stray', { memoryMiB: 512, network: 'none' });
+    const { agent } = await bareGuest(host, 'stray', 512);
     await shell(agent, 'kill -TERM 1; kill -HUP 1; sleep 0.5', signal());
     expect(await output(agent, 'cat /proc/1/comm')).toBe('init');
+  });
+
+  it("does not come from what a job does to process 1, which is not the guest's", async () => {
+    const host = await hostWithImages(inject('sharedHome'));
+    const { agent } = await bootGuest(host, 'job-kills', { memoryMiB: 512, network: 'none' });
+    await shell(agent, 'kill -KILL 1; kill -USR2 1; kill -TERM 1; (kill -9 -1) || true', signal()).catch(
+      () => undefined,
+    );
+    expect(await output(agent, 'cat /proc/1/comm')).toBe('vm-agent-holder');
   });
 });

@@ -167,7 +167,9 @@ describe('vm-runner run in a real guest', () => {
 
   it('is cleaned up after by gc when it was killed, and a kept VM stays', async () => {
     const { options, run } = await command();
-    expect((await run('--keep', '--name', 'kept', '--memory', '512M', '--', 'true')).exitCode).toBe(0);
+    expect(
+      (await run('--keep', '--name', 'kept', '--memory', '512M', '--template', 'never', '--', 'true')).exitCode,
+    ).toBe(0);
     onTestFinished(() => vmRunner(['rm', '-f', 'kept'], options).then(() => undefined));
     const running = startVmRunner(
       ['run', '--network', 'none', '--memory', '512M', '--', 'sh', '-c', 'echo up; exec sleep 1000'],
@@ -177,7 +179,9 @@ describe('vm-runner run in a real guest', () => {
     running.child.kill('SIGKILL');
     await running.result;
     expect(qemuProcesses(options.home)).toHaveLength(2);
-    expect((await vmRunner(['gc'], options)).stdout).toBe('removed 1 VMs and 0 half-made directories\n');
+    expect((await vmRunner(['gc'], options)).stdout).toBe(
+      'removed 1 VMs, 0 half-made directories, 0 templates and 0 B of images that nothing needs\n',
+    );
     expect(await readdir(path.join(options.home, 'vms'))).toEqual(['kept']);
     expect(await vmRunner(['exec', 'kept', 'echo', 'still here'], options)).toMatchObject({
       exitCode: 0,
@@ -190,7 +194,7 @@ describe('vm-runner run in a real guest', () => {
 
   it('shows the console when the guest does not boot in time', async () => {
     const { run, options } = await command();
-    const { exitCode, stderr } = await run('--boot-timeout', '100ms', '--', 'true');
+    const { exitCode, stderr } = await run('--template', 'never', '--boot-timeout', '100ms', '--', 'true');
     expect(exitCode).toBe(125);
     expect(stderr).toMatch(/agent in the guest did not answer within 100 ms of boot: vm-/);
     expect(stderr).toMatch(/The console of the VM/);
@@ -219,23 +223,16 @@ describe('vm-runner run in a real guest', () => {
 
   it('tells a report what happened when', async () => {
     const { directory, run } = await command();
-    await run('--report', 'report.json', '--', 'true');
-    const report = JSON.parse(await readFile(path.join(directory, 'report.json'), 'utf8')) as {
-      timeline: { name: string }[];
+    const spans = async (...flags: readonly string[]): Promise<string[]> => {
+      await run(...flags, '--report', 'report.json', '--', 'true');
+      const text = await readFile(path.join(directory, 'report.json'), 'utf8');
+      return (JSON.parse(text) as { timeline: { name: string }[] }).timeline.map(({ name }) => name);
     };
-    expect(report.timeline.map((span) => span.name)).toEqual(
-      expect.arrayContaining([
-        'image',
-        'create',
-        'boot',
-        'boot: firmware',
-        'boot: kernel',
-        'boot: root',
-        'boot: ready',
-        'resume',
-        'run',
-        'cleanup',
-      ]),
-    );
+    const always = ['image', 'create', 'boot', 'resume', 'enter', 'put', 'run', 'get', 'cleanup'];
+    const booted = await spans('--template', 'never');
+    expect(booted).toEqual(expect.arrayContaining([...always, 'boot: firmware', 'boot: kernel', 'boot: ready']));
+    const cloned = await spans();
+    expect(cloned).toEqual(expect.arrayContaining([...always, 'clone']));
+    expect(cloned).not.toContain('boot: kernel');
   });
 });

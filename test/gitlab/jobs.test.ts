@@ -161,7 +161,7 @@ describe('a job that cannot start', () => {
     const job = startJob(aJob({ image: 'alpine:3', script: ['true'] }), settings);
     expect(await job.result).toEqual({ state: 'failed', failureReason: 'script_failure', exitCode: 1 });
     expect(names(job)).toEqual(['config', 'prepare', 'cleanup']);
-    expect(job.trace.text).toContain('ERROR: this version of vm-runner boots only its default image: alpine:3.');
+    expect(job.trace.text).toContain('ERROR: the provider "fake" makes no VM, and so boots no image: alpine:3.');
     expect(await vms()).toEqual([]);
   });
 

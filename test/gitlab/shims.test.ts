@@ -83,7 +83,11 @@ describe('a driver call', () => {
       builds_dir: '/builds',
       cache_dir: '/cache',
       shell: 'bash',
-      job_env: { VM_RUNNER_VM: expect.stringMatching(/^vm-[0-9a-f]{10}$/) as string },
+      job_env: {
+        VM_RUNNER_VM: expect.stringMatching(/^vm-[0-9a-f]{10}$/) as string,
+        VM_RUNNER_BUILDS_DIR: '/builds',
+        VM_RUNNER_CACHE_DIR: '/cache',
+      },
     });
   });
 

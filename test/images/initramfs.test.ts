@@ -9,7 +9,8 @@ it('has the agent as /init, the modules with their order, a console and the plac
   ]).toString('latin1');
   const names = [...archive.matchAll(/070701[0-9a-f]{104}([^\0]+)\0/g)].map((match) => match[1]);
   expect(names).toEqual([
-    ...['dev', 'etc', 'etc/vm-agent', 'image', 'lib', 'lib/modules', 'proc', 'root', 'run', 'sys', 'tmp'],
+    ...['base', 'dev', 'etc', 'etc/vm-agent', 'image', 'lib', 'lib/modules', 'lower', 'proc', 'root', 'run', 'scratch'],
+    ...['sys', 'tmp'],
     'dev/console',
     'init',
     'etc/vm-agent/modules',

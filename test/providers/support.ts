@@ -13,7 +13,7 @@ export function createRequest(changes: Partial<CreateRequest> = {}): CreateReque
     name: 'vm-1',
     incarnation: 'a1',
     image: 'default',
-    bootImage: undefined,
+    boot: undefined,
     cpus: undefined,
     memoryMiB: 512,
     network: 'none',
@@ -25,8 +25,10 @@ export function createRequest(changes: Partial<CreateRequest> = {}): CreateReque
   };
 }
 
-export function createContext(): CreateContext & { readonly log: ReturnType<typeof recordingLog> } {
-  return { log: recordingLog(), timeline: new Timeline(), signal: new AbortController().signal };
+export function createContext(
+  agentAnswers: CreateContext['agentAnswers'] = () => Promise.resolve(),
+): CreateContext & { readonly log: ReturnType<typeof recordingLog> } {
+  return { log: recordingLog(), timeline: new Timeline(), signal: new AbortController().signal, agentAnswers };
 }
 
 /** Makes a VM, and makes its record forget the process: as if its maker had been killed before it could write that down. */

@@ -1,18 +1,26 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, symlink, copyFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { openHost } from '../../src/providers/host.js';
 import type { Host } from '../../src/providers/provider.js';
-import { AGENTS } from './fake-host.js';
+import { AGENTS, SCRATCH } from './fake-host.js';
 import { temporaryDirectory } from './temporary-directory.js';
 
-/** A store of its own that shares only what is built: the images, and what is known of acceleration. */
-export async function homeWithImages(sharedHome: string): Promise<{ directory: string; home: string }> {
+/** What of a store is built once: files that nobody writes to, so that links to them are as good as copies. */
+const BUILT = ['guests', 'images', 'layers', 'refs', 'templates'];
+
+/** Only what templates are made of. */
+export const WITHOUT_TEMPLATES = BUILT.filter((name) => name !== 'templates');
+
+/** A store of its own that shares only what is built: images and templates, and what is known of acceleration. */
+export async function homeWithImages(sharedHome: string, rooms = BUILT): Promise<{ directory: string; home: string }> {
   const directory = await temporaryDirectory();
   const home = path.join(directory, 'home');
   await mkdir(home, { mode: 0o700 });
-  await symlink(path.join(sharedHome, 'images'), path.join(home, 'images'));
+  const built = rooms.map((name) => path.join(sharedHome, name)).filter((name) => existsSync(name));
+  execFileSync('cp', ['-al', ...built, home]);
   // Not there on a host without the device that would be tried.
   await copyFile(path.join(sharedHome, 'acceleration.json'), path.join(home, 'acceleration.json')).catch(
     () => undefined,
@@ -21,9 +29,9 @@ export async function homeWithImages(sharedHome: string): Promise<{ directory: s
 }
 
 /** That store, opened to make VMs with QEMU. */
-export async function hostWithImages(sharedHome: string, qemuBinary?: string): Promise<Host> {
-  const { home } = await homeWithImages(sharedHome);
-  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, qemuBinary });
+export async function hostWithImages(sharedHome: string, qemuBinary?: string, rooms = BUILT): Promise<Host> {
+  const { home } = await homeWithImages(sharedHome, rooms);
+  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH, qemuBinary });
 }
 
 /** Command lines of QEMU processes that were started for this store. */

@@ -8,6 +8,9 @@ import { temporaryDirectory } from './temporary-directory.js';
 /** Holds `<architecture>/vm-agent`: what is shipped, or another build to be tried. */
 export const AGENTS = process.env['VM_AGENT_DIRECTORY'] ?? path.resolve(import.meta.dirname, '../../dist/agent');
 
+/** The scratch disk that is shipped. */
+export const SCRATCH = path.resolve(import.meta.dirname, '../../dist/scratch/scratch.ext4.gz');
+
 /** A host of its own whose VMs are agents on this machine. */
 export async function fakeHost(agentDirectory = AGENTS): Promise<Host> {
   return openHost({ home: path.join(await temporaryDirectory(), 'home'), provider: 'fake', agentDirectory });

@@ -1,12 +1,13 @@
 import { onTestFinished } from 'vitest';
 
-import type { NetworkPolicy } from '../../src/core/job.js';
+import type { NetworkPolicy, TemplatePolicy } from '../../src/core/job.js';
 import { Timeline } from '../../src/core/log.js';
 import { GuestAgent } from '../../src/guest/agent.js';
 import type { Host } from '../../src/providers/provider.js';
 import { cleanup } from '../../src/stages/cleanup.js';
 import { prepare } from '../../src/stages/prepare.js';
 import type { VmPaths } from '../../src/store/paths.js';
+import { createContext, createRequest } from '../providers/support.js';
 import { keptLog } from './fake-host.js';
 
 const BOOT_TIMEOUT_MS = 120_000;
@@ -22,7 +23,7 @@ export interface Guest {
 export async function bootGuest(
   host: Host,
   name: string,
-  vm: { readonly memoryMiB: number; readonly network: NetworkPolicy },
+  vm: { readonly memoryMiB: number; readonly network: NetworkPolicy; readonly template?: TemplatePolicy },
 ): Promise<Guest> {
   const log = keptLog();
   onTestFinished(async () => {
@@ -40,6 +41,21 @@ export async function bootGuest(
   const signal = AbortSignal.timeout(PREPARE_TIMEOUT_MS);
   const record = await prepare(host, request, { log, timeline: new Timeline(), signal });
   const agent = await GuestAgent.connect(record.endpoint, { processes: host.processes, signal });
+  onTestFinished(() => agent.close());
+  return { agent, paths: host.store.vms.paths(name) };
+}
+
+/** A guest that booted and was told nothing: no image was entered, so that programs see all of it. */
+export async function bareGuest(host: Host, name: string, memoryMiB: number): Promise<Guest> {
+  const base = await host.images.baseGuest(createContext());
+  onTestFinished(() => host.provider.destroy(name));
+  const boot = { base, image: undefined };
+  const { endpoint } = await host.provider.create(
+    createRequest({ name, boot, memoryMiB, template: 'never' }),
+    createContext(),
+  );
+  const signal = AbortSignal.timeout(BOOT_TIMEOUT_MS);
+  const agent = await GuestAgent.connect(endpoint, { processes: host.processes, signal });
   onTestFinished(() => agent.close());
   return { agent, paths: host.store.vms.paths(name) };
 }

@@ -1,10 +1,10 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
-import { DEFAULT_RECIPE } from '../../src/images/recipe.js';
+import { DEFAULT_RECIPE } from '../../src/images/debian/recipe.js';
 import { openHost } from '../../src/providers/host.js';
 import type { Host } from '../../src/providers/provider.js';
-import { AGENTS } from './fake-host.js';
+import { AGENTS, SCRATCH } from './fake-host.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 
@@ -20,5 +20,5 @@ export async function hostWithPackages(sharedHome: string, packages: readonly st
     () => undefined,
   );
   const recipe = { ...DEFAULT_RECIPE, packages: [...DEFAULT_RECIPE.packages, ...packages] };
-  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, recipe });
+  return openHost({ home, provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH, recipe });
 }

@@ -48,7 +48,7 @@ export async function vhostVsock(memoryMiB: number): Promise<VhostVsock> {
   const qemuBinary = path.join(directory, 'qemu');
   const options = [
     // The device reads and writes the guest's memory.
-    `-object memory-backend-memfd,id=memory,size=${memoryMiB}M,share=on -machine memory-backend=memory`,
+    `-object memory-backend-memfd,id=shared,size=${memoryMiB}M,share=on -machine memory-backend=shared`,
     `-chardev socket,id=vhost,path=${control} -device vhost-user-vsock-pci,chardev=vhost`,
   ];
   await writeFile(qemuBinary, `#!/bin/sh\nexec qemu-system-x86_64 "$@" ${options.join(' ')}\n`);

@@ -1,15 +1,17 @@
 //! What happens between the kernel and the first client. Nothing here stops the boot: a guest that can still say what is
 //! wrong is worth more than one that cannot.
 
-use super::{console, modules, mount, network};
-use crate::agent::{Boot, IMAGE_ROOT};
+use super::disks::{BLOCK_DEVICES, Disks};
+use super::{cgroup, console, modules, mount, network};
+use crate::agent::{BASE_ROOT, Boot};
+use crate::image::holder;
 use crate::system;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 const MODULES: &str = "/etc/vm-agent/modules";
-/// How long the root disk may take to appear.
+/// How long the disks may take to appear.
 const DISK_DEADLINE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(2);
 
@@ -22,12 +24,15 @@ pub fn run() -> Boot {
     modules::load_all(Path::new(MODULES));
     mark(&mut marks, "modules");
     network::loopback_up();
-    let root = mount_root(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    match &root {
-        Ok(_) => mark(&mut marks, "root"),
+    cgroup::delegate();
+    holder::rehearse();
+    let disks = wait_for_disks();
+    let base = mount_base(&disks);
+    match &base {
+        Ok(()) => mark(&mut marks, "root"),
         Err(sentence) => console::say(sentence),
     }
-    Boot { root: root.map(|()| IMAGE_ROOT.into()), marks: marks.into() }
+    Boot { base: base.map(|()| BASE_ROOT.into()), disks, marks: marks.into() }
 }
 
 pub fn mark(marks: &mut Vec<(&'static str, u64)>, name: &'static str) {
@@ -35,33 +40,27 @@ pub fn mark(marks: &mut Vec<(&'static str, u64)>, name: &'static str) {
     marks.push((name, system::uptime_ms()));
 }
 
-fn mount_root(kernel_line: &str) -> Result<(), String> {
-    let device = option(kernel_line, "vmagent.root").unwrap_or("/dev/vda");
-    let kind = option(kernel_line, "vmagent.rootfstype").unwrap_or("ext4");
+/// The disks that there are once the two are there that every guest has, or when the time is over.
+fn wait_for_disks() -> Disks {
     let deadline = Instant::now() + DISK_DEADLINE;
-    while !Path::new(device).exists() {
-        if Instant::now() >= deadline {
-            return Err(format!("the root disk did not appear: {device}; see the VM's devices and its modules"));
+    loop {
+        let disks = Disks::find(Path::new(BLOCK_DEVICES));
+        if disks.scratch().is_some() && disks.slot(0).is_some() || Instant::now() >= deadline {
+            return disks;
         }
         std::thread::sleep(RETRY);
     }
-    mount::image(device, kind).map_err(|error| format!("cannot mount the root disk: {device} as {kind}: {error}"))
 }
 
-/// The last value of `name=value`, as the kernel takes its own options.
-fn option<'a>(kernel_line: &'a str, name: &str) -> Option<&'a str> {
-    kernel_line.split_ascii_whitespace().rev().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn last_option_of_a_name_counts() {
-        let line = "quiet vmagent.root=/dev/vdb vmagent.rootfstype=xfs vmagent.root=/dev/vdc\n";
-        assert_eq!(option(line, "vmagent.root"), Some("/dev/vdc"));
-        assert_eq!(option(line, "vmagent.rootfstype"), Some("xfs"));
-        assert_eq!(option(line, "vmagent"), None);
-    }
+fn mount_base(disks: &Disks) -> Result<(), String> {
+    let missing =
+        |name: &str| format!("the disk with serial {name} did not appear; see the VM's devices and its modules");
+    let scratch = disks.scratch().ok_or_else(|| missing("scratch"))?;
+    let lower = disks.slot(0).ok_or_else(|| missing("slot0"))?;
+    let failed = |what, device: &Path, error| format!("cannot mount {what}: {}: {error}", device.display());
+    mount::scratch(scratch).map_err(|error| failed("the scratch disk as ext4", scratch, error))?;
+    mount::lower(0, lower).map_err(|error| failed("the disk of the base root as erofs", lower, error))?;
+    mount::base().map_err(|error| format!("cannot lay an overlay over the base root: {error}"))?;
+    mount::sync_scratch();
+    Ok(())
 }

@@ -1,9 +1,11 @@
-//! The agent as PID 1 of the guest: it stays in the initramfs for the guest's life, the image's root is mounted below it.
+//! The agent as PID 1 of the guest: it stays in the initramfs for the guest's life, all roots are mounted below it.
 
 mod boot;
+mod cgroup;
 mod console;
+pub mod disks;
 mod modules;
-mod mount;
+pub mod mount;
 pub mod network;
 pub mod power;
 pub mod random;
@@ -43,7 +45,8 @@ pub fn run() -> Result<(), String> {
             let agent = Rc::clone(&agent);
             tasks.spawn_local(async move { virtio::serve(port, protocol, &agent).await });
         }
-        tasks.spawn_local(signals::obey());
+        let obeying = Rc::clone(&agent);
+        tasks.spawn_local(async move { signals::obey(&obeying).await });
         agent.mark("ready");
         while let Some(ended) = tasks.join_next().await {
             if let Ok(Err(sentence)) = ended {

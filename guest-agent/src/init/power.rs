@@ -1,7 +1,8 @@
 //! The end of the guest: file systems made whole, then no power.
 
 use super::console;
-use crate::agent::IMAGE_ROOT;
+use super::mount::SCRATCH;
+use crate::agent::{Agent, BASE_ROOT};
 use std::ffi::CString;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -13,15 +14,17 @@ const POLL: Duration = Duration::from_millis(10);
 const SYNC_BOUND: Duration = Duration::from_secs(10);
 
 /// Ends every process, writes everything back, and turns the guest off.
-pub async fn end_guest() {
+pub async fn end_guest(agent: &Agent) {
+    // What only holds the image's namespaces would not end by itself.
+    let holder = agent.room().filter(|room| room.holds_only).map(|room| room.holder_pid);
     signal_all(libc::SIGTERM);
     let deadline = Instant::now() + GRACE;
-    while others_run() && Instant::now() < deadline {
+    while others_run(holder) && Instant::now() < deadline {
         sleep(POLL).await;
     }
     signal_all(libc::SIGKILL);
     let deadline = Instant::now() + GRACE;
-    while others_run() && Instant::now() < deadline {
+    while others_run(None) && Instant::now() < deadline {
         sleep(POLL).await;
     }
     let syncing = sync_in_a_child();
@@ -50,32 +53,29 @@ fn signal_all(number: i32) {
     unsafe { libc::kill(-1, number) };
 }
 
-/// Whether any process but this one has memory of its own, which kernel threads do not.
-fn others_run() -> bool {
+/// Whether any process but this one and that has memory of its own, which kernel threads do not.
+fn others_run(but: Option<i32>) -> bool {
     let Ok(entries) = std::fs::read_dir("/proc") else { return false };
     entries.flatten().any(|entry| {
         let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        pid.is_some_and(|pid| pid != 1)
+        pid.is_some_and(|pid| pid != 1 && Some(pid) != but)
             && std::fs::read_to_string(entry.path().join("statm")).is_ok_and(|statm| !statm.starts_with("0 "))
     })
 }
 
-/// Syncs where it cannot hold up the agent. Read-only at the end, so that the disk is clean.
+/// Syncs where it cannot hold up the agent. The overlay first, which holds the scratch disk; that read-only at the end, so that
+/// it is clean.
 fn sync_in_a_child() -> i32 {
-    let Ok(root) = CString::new(IMAGE_ROOT) else { return -1 };
-    // SAFETY: one thread, and the child only makes system calls with a string that was made before.
+    let (Ok(base), Ok(scratch)) = (CString::new(BASE_ROOT), CString::new(SCRATCH)) else { return -1 };
+    let none = std::ptr::null();
+    // SAFETY: one thread, and the child only makes system calls with strings that were made before.
     match unsafe { libc::fork() } {
         0 => {
             // SAFETY: as above.
             unsafe {
                 libc::sync();
-                libc::mount(
-                    std::ptr::null(),
-                    root.as_ptr(),
-                    std::ptr::null(),
-                    libc::MS_REMOUNT | libc::MS_RDONLY,
-                    std::ptr::null(),
-                );
+                libc::umount2(base.as_ptr(), libc::MNT_DETACH);
+                libc::mount(none, scratch.as_ptr(), none, libc::MS_REMOUNT | libc::MS_RDONLY, none.cast());
                 libc::sync();
                 libc::_exit(0)
             }

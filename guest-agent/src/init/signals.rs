@@ -1,6 +1,7 @@
 //! What PID 1 does about signals. The kernel delivers to it only what it has a handler for.
 
 use super::{console, power};
+use crate::agent::Agent;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// systemd's tools say halt and power off with real-time signals, counted from the first one that glibc leaves to programs.
@@ -24,7 +25,7 @@ pub fn ignore() {
 }
 
 /// Turns the guest off when a signal asks for it.
-pub async fn obey() -> Result<(), String> {
+pub async fn obey(agent: &Agent) -> Result<(), String> {
     let signals = POWER_OFF.map(|number| signal(SignalKind::from_raw(number)));
     let signals: Result<Vec<Signal>, _> = signals.into_iter().collect();
     let mut signals = signals.map_err(|error| format!("cannot handle signals: {error}"))?;
@@ -34,6 +35,6 @@ pub async fn obey() -> Result<(), String> {
     })
     .await;
     console::say("told to turn the guest off");
-    power::end_guest().await;
+    power::end_guest(agent).await;
     Ok(())
 }

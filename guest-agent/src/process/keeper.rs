@@ -100,7 +100,7 @@ fn to_bytes(ended: &Ended) -> [u8; END] {
     bytes
 }
 
-fn close_all_but(kept: RawFd) {
+pub fn close_all_but(kept: RawFd) {
     let close = |first: RawFd, last: libc::c_uint| {
         // SAFETY: plain system call; nothing of this process uses the descriptors any more.
         let closed = unsafe { libc::syscall(libc::SYS_close_range, first as libc::c_uint, last, 0) };

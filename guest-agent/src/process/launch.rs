@@ -7,13 +7,13 @@ use super::lookup;
 use super::pty::Size;
 use super::reap::Ended;
 use super::refusal;
-use super::script::ScriptFile;
-use super::spawn::{self, Candidate, Child, Containment, Failure, Spec};
+use super::spawn::{self, Child, Containment, Failure, Spec};
 use super::tree::{Bond, Tree};
 use super::user::{self, Account};
-use crate::agent::Agent;
+use super::{command, environment};
+use crate::agent::{Agent, no_root};
+use crate::r#gen::agent::Root;
 use crate::nonblocking::NonBlocking;
-use crate::root;
 use crate::rpc::status::{Code, Status};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
@@ -25,13 +25,30 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+const DEFAULT_UMASK: u32 = 0o022;
+
 pub enum Program {
     Argv(Vec<String>),
-    Script { content: Bytes, args: Vec<String> },
+    /// With the first of these shells that is there, else by its own #! line.
+    Script {
+        content: Bytes,
+        args: Vec<String>,
+        shells: Vec<String>,
+    },
 }
 
+impl Default for Program {
+    fn default() -> Self {
+        Self::Argv(Vec::new())
+    }
+}
+
+#[derive(Default)]
 pub struct Request {
+    pub root: Root,
     pub program: Program,
+    /// Whether it is run through the image's ENTRYPOINT.
+    pub entrypoint: bool,
     pub env: BTreeMap<String, String>,
     pub clear_env: bool,
     pub cwd: String,
@@ -40,6 +57,8 @@ pub struct Request {
     pub terminal: Option<(Size, String)>,
     /// Without it all output goes to /dev/null.
     pub output: bool,
+    /// Default: 022.
+    pub umask: Option<u32>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
@@ -74,19 +93,25 @@ pub async fn after(timeout: Option<Duration>) {
     }
 }
 
-pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Status> {
+pub async fn start(agent: &Rc<Agent>, mut request: Request) -> Result<Running, Status> {
     agent.admit()?;
-    let root = agent.root()?;
+    let place = agent.root(request.root)?;
+    let root = place.path.as_path();
+    let image = place.room.as_deref().map(|room| &room.config);
+    if let Some(image) = image {
+        take_over(&mut request.user, &image.user);
+        take_over(&mut request.cwd, &image.working_directory);
+    }
     let account = account(root, &request.user)?;
-    let env = environment(&request, account.as_ref());
+    let env = environment::make(&request, account.as_ref(), image);
     let search = env.get("PATH").map_or(lookup::DEFAULT_PATH, String::as_str);
-    let (candidates, script) = candidates(root, &request.program, account.as_ref(), search)?;
+    let (candidates, script) = command::resolve(&place, &request, account.as_ref(), search)?;
     let ends =
         Ends::make(root, &request, account.as_ref()).map_err(|error| Status::from_io(&error, "the program's pipes"))?;
-    let env = environment_strings(&env)?;
+    let env = environment::strings(&env)?;
     let directories = directories(&request.cwd, account.as_ref())?;
     // Last, since a cgroup does not go by itself when something is refused.
-    let (group, containment) = match agent.new_group() {
+    let (group, containment) = match agent.new_group(place.room.as_deref().map(|room| room.cgroup.as_path())) {
         Some((folder, procs)) => (Some(folder), Containment::Cgroup(procs)),
         None => (None, Containment::Keeper),
     };
@@ -94,6 +119,8 @@ pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Statu
         candidates,
         env,
         root: (root != Path::new("/")).then(|| CString::new(root.as_os_str().as_encoded_bytes()).unwrap_or_default()),
+        room: place.room.clone(),
+        umask: request.umask.unwrap_or(DEFAULT_UMASK),
         directories,
         account,
         stdio: ends.child,
@@ -104,7 +131,10 @@ pub async fn start(agent: &Rc<Agent>, request: Request) -> Result<Running, Statu
         Ok(child) => child,
         Err(error) => {
             group.inspect(|folder| agent.give_back(folder));
-            return Err(Status::from_io(&error, "a new process"));
+            return Err(match error.raw_os_error() {
+                Some(libc::ESRCH) => no_root("process 1 of the image has ended; make a new guest"),
+                _ => Status::from_io(&error, "a new process"),
+            });
         }
     };
     let bond = match (group, &keeper) {
@@ -130,73 +160,25 @@ async fn read_report(report: OwnedFd) -> Option<Failure> {
     spawn::read_report(&bytes)
 }
 
+/// What the request leaves open is as the image says.
+fn take_over(asked: &mut String, image: &str) {
+    if asked.is_empty() {
+        image.clone_into(asked);
+    }
+}
+
 /// None when the agent is an ordinary user and stays one.
 fn account(root: &Path, wanted: &str) -> Result<Option<Account>, Status> {
-    let (passwd, group) = (root::read_text(root, "etc/passwd"), root::read_text(root, "etc/group"));
     // SAFETY: plain system call.
     let own = unsafe { libc::geteuid() };
     let wanted = if own != 0 && wanted.is_empty() { own.to_string() } else { wanted.to_owned() };
-    let account = user::find(&wanted, &passwd, &group).map_err(|unknown| {
-        Status::new(
-            Code::FailedPrecondition,
-            "unknown-user",
-            format!("unknown {unknown}: not in the guest's /etc/passwd and /etc/group"),
-        )
-    })?;
+    let account = user::of_root(root, &wanted)?;
     if own != 0 && account.uid != own {
         let message =
             format!("not permitted: the agent runs as uid {own} and cannot start programs as {}", account.name);
         return Err(Status::new(Code::PermissionDenied, "not-permitted", message));
     }
     Ok(Some(account))
-}
-
-fn environment(request: &Request, account: Option<&Account>) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::new();
-    if !request.clear_env {
-        env.insert("PATH", lookup::DEFAULT_PATH.to_owned());
-        if let Some(account) = account {
-            env.insert("HOME", account.home.clone().unwrap_or_else(|| "/".to_owned()));
-            env.insert("USER", account.name.clone());
-            env.insert("LOGNAME", account.name.clone());
-            env.insert("SHELL", account.shell.clone());
-        }
-    }
-    if let Some((_, term)) = &request.terminal {
-        env.insert("TERM", if term.is_empty() { "xterm".to_owned() } else { term.clone() });
-    }
-    let own = env.into_iter().map(|(key, value)| (key.to_owned(), value));
-    own.chain(request.env.clone()).collect()
-}
-
-fn environment_strings(env: &BTreeMap<String, String>) -> Result<Vec<CString>, Status> {
-    // Not the value, which may be a secret.
-    let bad = |key| Status::invalid("bad-env", format!("a zero byte is in the environment variable: {key:?}"));
-    env.iter().map(|(key, value)| CString::new(format!("{key}={value}")).map_err(|_| bad(key))).collect()
-}
-
-fn candidates(
-    root: &Path,
-    program: &Program,
-    account: Option<&Account>,
-    search: &str,
-) -> Result<(Vec<Candidate>, Option<ScriptFile>), Status> {
-    let strings =
-        |texts: &[String]| texts.iter().map(|text| c_string(text, "bad-argument")).collect::<Result<Vec<_>, _>>();
-    match program {
-        Program::Argv(values) => {
-            let program = values.first().filter(|program| !program.is_empty());
-            let program =
-                program.ok_or_else(|| Status::invalid("no-program", "no program: argv is empty; name one"))?;
-            let argv = strings(values)?;
-            Ok((vec![Candidate { paths: lookup::candidates(program, search), argv }], None))
-        }
-        Program::Script { content, args } => {
-            let file = ScriptFile::write(root, account, content);
-            let file = file.map_err(|error| Status::from_io(&error, "the script's file in the guest"))?;
-            Ok((file.candidates(content, &strings(args)?, search), Some(file)))
-        }
-    }
 }
 
 fn directories(cwd: &str, account: Option<&Account>) -> Result<Vec<CString>, Status> {

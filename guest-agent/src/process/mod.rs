@@ -1,9 +1,11 @@
 //! Programs: starting them as the right user in the right root, their bytes, their whole trees, and their end.
 
+mod command;
 pub mod ends;
+mod environment;
 pub mod group;
 pub mod hold;
-mod keeper;
+pub mod keeper;
 pub mod launch;
 pub mod lookup;
 pub mod output;

@@ -1,9 +1,8 @@
 //! Pseudo-terminals, made in the devpts of the root that the program will see.
 
-use std::fs::OpenOptions;
+use crate::root;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -22,12 +21,7 @@ impl Size {
 
 /// A new terminal of this size: the agent's end, the program's end.
 pub fn open(root: &Path, size: Size) -> io::Result<(OwnedFd, OwnedFd)> {
-    let multiplexer = [root.join("dev/pts/ptmx"), root.join("dev/ptmx")];
-    let master = multiplexer
-        .iter()
-        .map(|path| OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path))
-        .reduce(|first, second| first.or(second))
-        .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))?;
+    let master = root::open_device(root, "dev/pts/ptmx").or_else(|_| root::open_device(root, "dev/ptmx"))?;
     let unlocked: libc::c_int = 0;
     // SAFETY: the ioctl reads one int, which outlives it.
     if unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK as _, &raw const unlocked) } < 0 {

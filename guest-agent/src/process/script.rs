@@ -3,6 +3,8 @@
 use super::lookup;
 use super::spawn::Candidate;
 use super::user::Account;
+use crate::image::room::OWN_FOLDER;
+use crate::root::Place;
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, Write};
@@ -17,11 +19,11 @@ pub struct ScriptFile {
 }
 
 impl ScriptFile {
-    /// Writes the script where only its user can read it. `root` is `/` when the agent has no root of its own.
-    pub fn write(root: &Path, owner: Option<&Account>, content: &[u8]) -> io::Result<Self> {
-        let folder = folder(root);
+    /// Writes the script where only its user can read it.
+    pub fn write(place: &Place, owner: Option<&Account>, content: &[u8]) -> io::Result<Self> {
+        let (outside, folder) = folder(place);
         let name = format!("vm-runner-script-{:016x}", random()?);
-        let path = root.join(folder.trim_start_matches('/')).join(&name);
+        let path = outside.join(&name);
         let mut options = fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o700).open(&path)?;
         let script = Self { path, inside: format!("{folder}/{name}") };
@@ -32,7 +34,14 @@ impl ScriptFile {
         Ok(script)
     }
 
-    /// How to run it: by its #! line, else with bash, else with sh.
+    /// How to run it with this shell.
+    pub fn with_shell(&self, shell: CString, args: &[CString]) -> Vec<Candidate> {
+        let Ok(file) = CString::new(self.inside.as_str()) else { return Vec::new() };
+        let argv = [shell.clone(), file].into_iter().chain(args.iter().cloned()).collect();
+        vec![Candidate { paths: vec![shell], argv }]
+    }
+
+    /// How to run it otherwise: by its #! line, else with bash, else with sh.
     pub fn candidates(&self, content: &[u8], args: &[CString], search: &str) -> Vec<Candidate> {
         let Ok(file) = CString::new(self.inside.as_str()) else { return Vec::new() };
         if content.starts_with(b"#!") {
@@ -57,15 +66,18 @@ impl Drop for ScriptFile {
     }
 }
 
-/// Our own folder in a root that we mounted, where there is one; else the usual one for temporary files.
-fn folder(root: &Path) -> String {
-    const OURS: &str = "/run/vm-runner";
-    if root != Path::new("/") {
-        let ours = root.join(OURS.trim_start_matches('/')).is_dir();
-        return if ours { OURS } else { "/tmp" }.to_owned();
+/// Our own folder in a root that we mounted; else the usual one for temporary files. As the agent and as programs see it.
+fn folder(place: &Place) -> (PathBuf, String) {
+    let inside = |folder: &str| (place.path.join(folder.trim_start_matches('/')), folder.to_owned());
+    if let Some(room) = &place.room {
+        return (room.scripts.clone(), OWN_FOLDER.to_owned());
+    }
+    if place.path != Path::new("/") {
+        let (ours, _) = inside(OWN_FOLDER);
+        return inside(if ours.is_dir() { OWN_FOLDER } else { "/tmp" });
     }
     let temporary = std::env::temp_dir();
-    temporary.to_str().filter(|path| path.starts_with('/')).unwrap_or("/tmp").trim_end_matches('/').to_owned()
+    inside(temporary.to_str().filter(|path| path.starts_with('/')).unwrap_or("/tmp").trim_end_matches('/'))
 }
 
 fn random() -> io::Result<u64> {

@@ -2,9 +2,12 @@
 
 use super::keeper::{self, Keeper};
 use super::user::Account;
+use crate::image::limits;
+use crate::image::room::Room;
 use std::ffi::{CString, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 
 /// Many such pipes must fit into what Linux grants a user without privileges: 64 MiB.
 const WIDE: libc::c_int = 256 << 10;
@@ -19,6 +22,9 @@ pub struct Spec {
     pub candidates: Vec<Candidate>,
     pub env: Vec<CString>,
     pub root: Option<CString>,
+    /// The image whose namespaces it runs in; its root comes with them.
+    pub room: Option<Rc<Room>>,
+    pub umask: u32,
     /// The first one that exists is taken.
     pub directories: Vec<CString>,
     /// None: stays who the agent is.
@@ -65,6 +71,7 @@ pub struct Failure {
 
 pub fn fork(spec: Spec) -> io::Result<Child> {
     let (report, child_report) = pipe()?;
+    let _visit = spec.room.as_deref().map(Room::visit).transpose()?;
     let prepared = Prepared::new(&spec);
     if matches!(spec.containment, Containment::Keeper) {
         let (pid, keeper) = keeper::fork(|| become_program(&spec, &prepared, &child_report))?;
@@ -136,7 +143,7 @@ impl Prepared {
     }
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+pub fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
@@ -145,10 +152,11 @@ type Action = fn(&Spec) -> bool;
 
 /// Runs in the child. Returns only when something failed.
 fn child(spec: &Spec, prepared: &Prepared) -> (Step, i32) {
-    let steps: [(Step, Action); 5] = [
+    let steps: [(Step, Action); 6] = [
         (Step::Setup, become_leader),
         (Step::Setup, take_stdio),
         (Step::Root, enter_root),
+        (Step::Setup, limit),
         (Step::User, become_user),
         (Step::Directory, enter_directory),
     ];
@@ -165,7 +173,7 @@ fn become_leader(spec: &Spec) -> bool {
     default_signals();
     // SAFETY: plain system calls; the strings are literals.
     unsafe {
-        libc::umask(0o022);
+        libc::umask(spec.umask as _);
         libc::setsid();
         if let Containment::Cgroup(cgroup) = &spec.containment {
             libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1);
@@ -207,8 +215,15 @@ fn take_stdio(spec: &Spec) -> bool {
 }
 
 fn enter_root(spec: &Spec) -> bool {
+    if let Some(room) = &spec.room {
+        return room.enter();
+    }
     // SAFETY: null-terminated strings that outlive the calls.
     spec.root.as_ref().is_none_or(|root| unsafe { libc::chroot(root.as_ptr()) == 0 && libc::chdir(c"/".as_ptr()) == 0 })
+}
+
+fn limit(spec: &Spec) -> bool {
+    spec.room.as_ref().is_none_or(|room| limits::apply(&room.resources))
 }
 
 fn become_user(spec: &Spec) -> bool {

@@ -1,5 +1,9 @@
 //! Users and groups as the root's own /etc/passwd and /etc/group name them: no NSS, since it is another system's root.
 
+use crate::root;
+use crate::rpc::status::{Code, Status};
+use std::path::Path;
+
 /// Who a program runs as.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Account {
@@ -10,6 +14,15 @@ pub struct Account {
     pub name: String,
     pub home: Option<String>,
     pub shell: String,
+}
+
+/// Finds a user in the files of a root.
+pub fn of_root(root: &Path, wanted: &str) -> Result<Account, Status> {
+    let (passwd, group) = (root::read_text(root, "etc/passwd"), root::read_text(root, "etc/group"));
+    find(wanted, &passwd, &group).map_err(|unknown| {
+        let message = format!("unknown {unknown}: not in the guest's /etc/passwd and /etc/group");
+        Status::new(Code::FailedPrecondition, "unknown-user", message)
+    })
 }
 
 struct PasswdEntry<'a> {

@@ -2,7 +2,7 @@
 
 use crate::agent::Agent;
 use crate::r#gen::agent::{
-    self as wire, ExecExit, ExecRequest, ExecResponse, ExecStart, ExecStarted, ResourceUsage, SignalRequest,
+    self as wire, ExecExit, ExecRequest, ExecResponse, ExecStart, ExecStarted, ResourceUsage, Script, SignalRequest,
     SignalResponse, exec_request, exec_response, exec_start,
 };
 use crate::process::launch::{self, Program, Request};
@@ -19,6 +19,7 @@ use std::time::Duration;
 
 const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 const LAST_SIGNAL: i32 = 64;
+const MOST_UMASK: u32 = 0o777;
 
 const DIALECT: Dialect =
     Dialect { decode, stdout: Field { tag: 2, nested: false }, stderr: Field { tag: 3, nested: false } };
@@ -60,21 +61,29 @@ pub async fn signal(agent: &Agent, requests: &mut Receiver, responses: &mut Send
 }
 
 pub fn request(start: ExecStart) -> Result<Request, Status> {
-    root::check(start.root)?;
+    let root = root::named(start.root)?;
     if start.detach && (start.stdin || start.terminal.is_some()) {
         let message = "a detached program can have neither standard input nor a terminal; leave them out";
         return Err(Status::invalid("bad-argument", message));
     }
     let program = match start.program {
         Some(exec_start::Program::Argv(argv)) => Program::Argv(argv.values),
-        Some(exec_start::Program::Script(script)) => Program::Script { content: script.content, args: script.args },
+        Some(exec_start::Program::Script(Script { content, args, shells })) => {
+            Program::Script { content, args, shells }
+        }
         None => return Err(Status::invalid("no-program", "no program: neither argv nor script is set; set one")),
     };
     if let Some(key) = start.env.keys().find(|key| key.is_empty() || key.contains('=')) {
         return Err(Status::invalid("bad-env", format!("not a name for an environment variable: {key:?}")));
     }
+    if let Some(umask) = start.umask.filter(|umask| *umask > MOST_UMASK) {
+        return Err(Status::invalid("bad-argument", format!("not a umask: {umask:o}; use 0 to {MOST_UMASK:o}")));
+    }
     Ok(Request {
+        root,
         program,
+        entrypoint: start.entrypoint,
+        umask: start.umask,
         env: start.env,
         clear_env: start.clear_env,
         cwd: start.cwd,

@@ -1,6 +1,7 @@
 //! The file methods: bytes between the client and a worker process, which does all that may block.
 
 use crate::agent::{Agent, Ending};
+use crate::r#gen::agent::Root;
 use crate::nonblocking::NonBlocking;
 use crate::process::hold::Hold;
 use crate::process::reap::Ended;
@@ -9,7 +10,7 @@ use crate::process::tree::{Bond, Tree};
 use crate::rpc::receiver::Receiver;
 use crate::rpc::sender::Sender;
 use crate::rpc::status::{Code, Status};
-use crate::worker;
+use crate::worker::{self, Roots};
 use bytes::{Bytes, BytesMut};
 use std::ffi::CString;
 use std::io;
@@ -32,14 +33,24 @@ pub async fn answer(
     requests: &mut Receiver,
     responses: &mut Sender,
 ) -> Result<(), Status> {
-    let root = agent.root()?.to_string_lossy().into_owned();
-    let mut worker =
-        Worker::start(agent, method, &root).map_err(|error| Status::from_io(&error, "a new file worker"))?;
+    let roots = roots(agent);
+    run(agent, &[method, &roots.image, &roots.base], Bytes::new(), requests, responses).await
+}
+
+/// One worker with these arguments, from the request to its answer. `first` are bytes of the request that were taken already.
+pub async fn run(
+    agent: &Rc<Agent>,
+    arguments: &[&str],
+    first: Bytes,
+    requests: &mut Receiver,
+    responses: &mut Sender,
+) -> Result<(), Status> {
+    let mut worker = Worker::start(agent, arguments).map_err(|error| Status::from_io(&error, "a new file worker"))?;
     let mut feeding = Feeding { input: worker.input.take(), open: true };
     let mut sentence = BytesMut::new();
     tokio::select! {
         relayed = relay(&worker, responses, &mut sentence) => relayed?,
-        gone = feeding.run(requests) => return Err(gone),
+        gone = feeding.run(&first, requests) => return Err(gone),
     }
     let ended = (&mut worker.end).await;
     worker.hold.let_go();
@@ -48,6 +59,15 @@ pub async fn answer(
         Ok(Ended { signal: 0, .. }) => Err(worker::parse_refusal(&String::from_utf8_lossy(&sentence))),
         _ => Err(Status::new(Code::Internal, "worker-failed", "the file worker was killed; see the guest's console")),
     }
+}
+
+/// The roots that a worker may enter, whichever its request names: paths, or the sentence why there is none.
+pub fn roots(agent: &Agent) -> Roots {
+    let text = |root| match agent.root(root) {
+        Ok(place) => place.path.to_string_lossy().into_owned(),
+        Err(status) => status.message,
+    };
+    Roots { image: text(Root::Image), base: text(Root::Base) }
 }
 
 /// A running file worker and our ends of its pipes.
@@ -60,8 +80,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn start(agent: &Rc<Agent>, method: &str, root: &str) -> io::Result<Self> {
-        let argv = ["vm-agent", "worker", method, root].map(CString::new).into_iter().collect::<Result<_, _>>()?;
+    pub fn start(agent: &Rc<Agent>, arguments: &[&str]) -> io::Result<Self> {
+        let argv = ["vm-agent", "worker"].iter().chain(arguments).map(|text| CString::new(*text));
+        let argv = argv.collect::<Result<_, _>>()?;
         let (stdin, input) = spawn::wide_pipe()?;
         let (output, stdout) = spawn::wide_pipe()?;
         let (errors, stderr) = spawn::pipe()?;
@@ -71,6 +92,8 @@ impl Worker {
             candidates: vec![Candidate { paths: vec![agent.worker_program.clone()], argv }],
             env: Vec::new(),
             root: None,
+            room: None,
+            umask: 0o022,
             directories: vec![c"/".to_owned()],
             account: None,
             stdio: [stdin, stdout, stderr],
@@ -119,7 +142,8 @@ struct Feeding {
 
 impl Feeding {
     /// Returns only when the client is gone or as good as that.
-    async fn run(&mut self, requests: &mut Receiver) -> Status {
+    async fn run(&mut self, first: &Bytes, requests: &mut Receiver) -> Status {
+        self.pass_on(first).await;
         while self.open {
             match within(STALL, requests.next_bytes()).await.flatten() {
                 Ok(Some(data)) => {

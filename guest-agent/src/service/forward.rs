@@ -59,11 +59,11 @@ async fn tcp(target: &TcpTarget) -> Result<NonBlocking, Status> {
 }
 
 async fn unix(agent: &Agent, target: &UnixTarget) -> Result<NonBlocking, Status> {
-    root::check(target.root)?;
+    let root = agent.root(root::named(target.root)?)?.path;
     if !target.path.starts_with('/') {
         return Err(Status::invalid("bad-path", format!("the socket is not an absolute path: {:?}", target.path)));
     }
-    let place = root::open_path(agent.root()?, target.path.trim_start_matches('/'));
+    let place = root::open_path(&root, target.path.trim_start_matches('/'));
     let place = place.map_err(|error| Status::from_io(&error, &target.path))?;
     // By the open file, so that a link in the image's root cannot lead out of it.
     let stream = connected(UnixStream::connect(format!("/proc/self/fd/{}", place.as_raw_fd()))).await;

@@ -1,10 +1,12 @@
 //! The methods, one file a job.
 
 pub mod addresses;
+pub mod enter;
 pub mod exec;
 pub mod files;
 pub mod forward;
 pub mod info;
+pub mod layer;
 pub mod resume;
 pub mod shutdown;
 pub mod tart;
@@ -41,6 +43,8 @@ async fn dispatch(
         "/vmrunner.agent.v1.AgentService/Remove" => files::answer(agent, "remove", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GrowDisk" => files::answer(agent, "grow-disk", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Resume" => resume::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Enter" => enter::answer(agent, requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/GetLayer" => layer::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/ResolveIP" => addresses::answer(requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Forward" => forward::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Shutdown" => shutdown::answer(agent, requests, responses).await,

@@ -1,8 +1,8 @@
 //! `Resume`: what a guest must be told after it came up or was cloned.
 
 use crate::agent::Agent;
-use crate::r#gen::agent::{Network, ResumeRequest, ResumeResponse};
-use crate::identity;
+use crate::r#gen::agent::{Network, ResumeRequest, ResumeResponse, Root};
+use crate::identity::{self, Identity};
 use crate::init::network::{self, Address};
 use crate::init::random;
 use crate::rpc::receiver::Receiver;
@@ -27,7 +27,8 @@ pub async fn answer(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut 
         if !request.entropy.is_empty() {
             note(&mut done, "entropy", random::reseed(&request.entropy));
         }
-        let root = agent.root().ok();
+        let root = agent.root(Root::Base).ok();
+        let root = root.as_ref().map(|root| root.path.as_path());
         if !request.hostname.is_empty() {
             note(&mut done, "hostname", identity::set_hostname(root, &request.hostname));
         }
@@ -36,6 +37,8 @@ pub async fn answer(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut 
             note(&mut done, "machine-id", set);
         }
         note(&mut done, "network", set_network(root, network.as_ref(), request.network.as_ref()));
+        let nameservers = request.network.map(|network| network.nameservers).unwrap_or_default();
+        agent.identity.replace(Identity { hostname: request.hostname, machine_id: request.machine_id, nameservers });
     }
     Ok(responses.message(&ResumeResponse { done }).await?)
 }

@@ -20,9 +20,10 @@ pub async fn answer(agent: &Rc<Agent>, requests: &mut Receiver, responses: &mut 
     }
     responses.message(&ShutdownResponse {}).await?;
     // Not in this task: it ends with the client.
-    tokio::task::spawn_local(async {
+    let agent = Rc::clone(agent);
+    tokio::task::spawn_local(async move {
         tokio::time::sleep(FAREWELL).await;
-        power::end_guest().await;
+        power::end_guest(&agent).await;
     });
     Ok(())
 }

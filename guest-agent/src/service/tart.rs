@@ -58,13 +58,12 @@ pub fn request(command: exec_request::Command) -> Request {
     Request {
         program: Program::Argv(std::iter::once(command.name).chain(command.args).collect()),
         env: command.env,
-        clear_env: false,
         cwd: command.workdir,
-        user: String::new(),
         stdin: command.interactive,
         terminal: command.tty.then(|| (size(command.terminal_size.unwrap_or_default()), String::new())),
         output: !command.detach,
         grace: GRACE,
+        ..Request::default()
     }
 }
 

@@ -4,9 +4,10 @@ use super::client::{Client, Reader, Writer};
 use super::frame::{self, Header};
 use super::request::Request;
 use crate::agent::Agent;
+use crate::r#gen::agent::Root;
 use crate::nonblocking::NonBlocking;
 use crate::process::reap::Ended;
-use crate::service::files::Worker;
+use crate::service::files::{self, Worker};
 use crate::worker;
 use bytes::BytesMut;
 use std::io;
@@ -66,8 +67,9 @@ pub async fn put(client: &mut Client<'_>, agent: &Rc<Agent>, request: &Request) 
 }
 
 fn start(agent: &Rc<Agent>, method: &str) -> Result<Worker, String> {
-    let root = agent.root().map_err(|status| format!("agent error: {}", status.message))?;
-    let worker = Worker::start(agent, method, &root.to_string_lossy());
+    agent.root(Root::Image).map_err(|status| format!("agent error: {}", status.message))?;
+    let roots = files::roots(agent);
+    let worker = Worker::start(agent, &[method, &roots.image, &roots.base]);
     worker.map_err(|error| format!("agent error: cannot start a file worker: {error}"))
 }
 

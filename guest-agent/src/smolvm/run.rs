@@ -89,13 +89,10 @@ fn program(agent: &Rc<Agent>, command: &str, raw: bool, asked: BTreeMap<String, 
     launch::Request {
         program: Program::Argv(argv.into()),
         env: own.into_iter().chain(asked).collect(),
-        clear_env: false,
         cwd: "/".to_owned(),
-        user: String::new(),
-        stdin: false,
-        terminal: None,
         output: true,
         grace: GRACE,
+        ..launch::Request::default()
     }
 }
 

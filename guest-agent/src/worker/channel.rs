@@ -1,5 +1,6 @@
 //! The worker's side of the stream: messages in, messages out, and the sum that both sides keep of the data.
 
+use super::roots::Roots;
 use crate::r#gen::agent::FileTrailer;
 use crate::rpc::frame::{self, Decoder};
 use crate::rpc::receiver::{decode, refusal};
@@ -12,6 +13,8 @@ use std::io::{self, Read, StdinLock, StdoutLock, Write};
 pub const CHUNK: usize = 256 << 10;
 
 pub struct Channel {
+    /// What the request may name.
+    pub roots: Roots,
     input: StdinLock<'static>,
     output: StdoutLock<'static>,
     decoder: Decoder,
@@ -19,8 +22,9 @@ pub struct Channel {
 }
 
 impl Channel {
-    pub fn new() -> Self {
+    pub fn new(roots: Roots) -> Self {
         Self {
+            roots,
             input: io::stdin().lock(),
             output: io::stdout().lock(),
             decoder: Decoder::default(),

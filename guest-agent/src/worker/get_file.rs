@@ -1,6 +1,5 @@
 //! `GetFile`: one regular file out, exactly as long as its header says. Its holes are told and not sent.
 
-use super::absolute;
 use super::channel::{CHUNK, Channel, Sum};
 use super::holes::next_data;
 use super::target::{PERMISSIONS, Time};
@@ -12,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let request: GetFileRequest = channel.request()?;
-    let path = absolute(request.root, &request.path, "file")?;
+    let path = channel.roots.enter_for(request.root, &request.path, "file")?;
     let failed = |error| Status::from_io(&error, &request.path);
     // Opening a pipe or a device may otherwise wait or do something.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);

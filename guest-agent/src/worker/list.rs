@@ -1,6 +1,5 @@
 //! `List`: what is in one directory, told while it is read.
 
-use super::absolute;
 use super::channel::Channel;
 use super::file_info::{file_info, is_link};
 use super::folder::Folder;
@@ -14,7 +13,7 @@ const ENOUGH: usize = 32 << 10;
 
 pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let request: ListRequest = channel.request()?;
-    let path = absolute(request.root, &request.path, "directory")?;
+    let path = channel.roots.enter_for(request.root, &request.path, "directory")?;
     let failed = |error| Status::from_io(&error, &request.path);
     let mut folder = Folder::open(path).map_err(failed)?;
     let (mut response, mut size) = (ListResponse::default(), 0);

@@ -1,6 +1,5 @@
 //! `MakeDir`: a directory, with what is missing above it when that is asked for.
 
-use super::absolute;
 use super::channel::Channel;
 use super::owner::Owner;
 use super::target::{self, NEW_FOLDER, PERMISSIONS};
@@ -12,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
 pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let request: MakeDirRequest = channel.request()?;
-    let path = absolute(request.root, &request.path, "directory")?;
+    let path = channel.roots.enter_for(request.root, &request.path, "directory")?;
     let owner = Owner::find(&request.owner)?;
     let failed = |error| Status::from_io(&error, &request.path);
     if request.parents

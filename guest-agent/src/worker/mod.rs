@@ -1,11 +1,13 @@
 //! File operations, each in a process of its own with plain blocking calls, so that a slow disk never stops the agent.
-//! The worker enters the root before it looks at any path, so that no link can lead out of it. Messages come and go framed as
+//! The worker enters the root that its request names before it looks at any path, so that no link can lead out of it. Messages come and go framed as
 //! in gRPC on standard input and output; a failure is one line on standard error that the agent turns into a status.
 
+mod archive;
 mod channel;
 mod file_info;
 mod folder;
 mod get_file;
+mod get_layer;
 mod get_tree;
 pub mod globs;
 mod grow_disk;
@@ -17,6 +19,7 @@ mod put_file;
 mod put_tree;
 mod refusal;
 mod remove;
+mod roots;
 mod smolvm;
 mod stat;
 mod tar;
@@ -28,26 +31,32 @@ mod walk;
 
 pub use refusal::{parse as parse_refusal, write as write_refusal};
 
-use crate::root;
+use crate::r#gen::agent::Root;
 use crate::rpc::status::Status;
 use channel::Channel;
-use std::ffi::CString;
-use std::io;
-use std::path::Path;
+pub use get_layer::Overlay;
+pub use roots::Roots;
 
-/// Runs one operation below this root.
-pub fn run(method: &str, root: &str) -> Result<(), Status> {
-    // The agent sends SIGTERM to what lost its client. A worker sees that by itself, as the end of its input, and must live to
-    // remove what it made; SIGKILL follows if it does not end.
-    // SAFETY: plain system call.
-    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
-    enter(root).map_err(|error| Status::from_io(&error, root))?;
-    match method {
-        "smolvm-get-file" => return smolvm::get_file::run(&mut smolvm::Frames::new()),
-        "smolvm-put-file" => return smolvm::put_file::run(&mut smolvm::Frames::new()),
-        _ => {}
+/// Runs the one operation that needs more than a root: it looks at an overlay from outside.
+pub fn run_layer(overlay: &Overlay) -> Result<(), Status> {
+    outlive_the_client();
+    let nowhere = Roots { image: String::new(), base: String::new() };
+    get_layer::run(&mut Channel::new(nowhere), overlay)
+}
+
+/// Runs one operation below one of these roots.
+pub fn run(method: &str, roots: Roots) -> Result<(), Status> {
+    outlive_the_client();
+    if let Some(method) = method.strip_prefix("smolvm-") {
+        // This protocol knows one root.
+        roots.enter(Root::Image)?;
+        let mut frames = smolvm::Frames::new();
+        return match method {
+            "get-file" => smolvm::get_file::run(&mut frames),
+            _ => smolvm::put_file::run(&mut frames),
+        };
     }
-    let mut channel = Channel::new();
+    let mut channel = Channel::new(roots);
     match method {
         "get-file" => get_file::run(&mut channel),
         "put-file" => put_file::run(&mut channel),
@@ -62,22 +71,9 @@ pub fn run(method: &str, root: &str) -> Result<(), Status> {
     }
 }
 
-fn enter(root: &str) -> io::Result<()> {
-    if root != "/" {
-        let root = CString::new(root)?;
-        // SAFETY: a null-terminated string that outlives the call.
-        if unsafe { libc::chroot(root.as_ptr()) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    std::env::set_current_dir("/")
-}
-
-/// Paths on the wire are absolute, and name something below a root.
-fn absolute<'a>(root: i32, path: &'a str, what: &str) -> Result<&'a Path, Status> {
-    root::check(root)?;
-    if !path.starts_with('/') || path.contains('\0') {
-        return Err(Status::invalid("bad-path", format!("the {what} is not an absolute path: {path:?}")));
-    }
-    Ok(Path::new(path))
+/// The agent sends SIGTERM to what lost its client. A worker sees that by itself, as the end of its input, and must live to
+/// remove what it made; SIGKILL follows if it does not end.
+fn outlive_the_client() {
+    // SAFETY: plain system call.
+    unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
 }

@@ -1,6 +1,5 @@
 //! `PutFile`: one regular file in. It gets its name only when it is whole, so the old one stays until then.
 
-use super::absolute;
 use super::channel::{Channel, Sum, no_content, short_body};
 use super::owner::Owner;
 use super::target::{self, Time};
@@ -15,7 +14,7 @@ pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let Some(Request::Header(header)) = first.request else {
         return Err(Status::invalid("no-header", "the first message is not a header; send PutFileHeader first"));
     };
-    let path = absolute(header.root, &header.path, "file")?;
+    let path = channel.roots.enter_for(header.root, &header.path, "file")?;
     let owner = Owner::find(&header.owner)?;
     let failed = |error| Status::from_io(&error, &header.path);
     let (Some(folder), Some(_), false) = (path.parent(), path.file_name(), header.path.ends_with('/')) else {

@@ -1,6 +1,5 @@
 //! `PutTree`: a tar stream unpacked below a directory, and nowhere else.
 
-use super::absolute;
 use super::channel::{Channel, Sum, no_content, short_body};
 use super::owner::Owner;
 use super::target;
@@ -15,7 +14,7 @@ pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let Some(Request::Header(header)) = first.request else {
         return Err(Status::invalid("no-header", "the first message is not a header; send PutTreeHeader first"));
     };
-    let base = absolute(header.root, &header.directory, "directory")?;
+    let base = channel.roots.enter_for(header.root, &header.directory, "directory")?;
     let owner = Owner::find(&header.owner)?;
     target::make_directories(base, owner).map_err(|error| Status::from_io(&error, &header.directory))?;
     let mut stream = Stream { channel, data: Bytes::new(), sum: Sum::default(), trailer: None, failure: None };

@@ -27,6 +27,7 @@ const REASONS: &[&str] = &[
     "not-a-directory",
     "not-a-regular-file",
     "not-empty",
+    "no-root",
     "not-growable",
     "out-of-resources",
     "permission-denied",

@@ -1,7 +1,6 @@
 //! `Remove`: a file, a link, or a directory with all that is in it. Nothing is looked up by a path that somebody could bend
 //! meanwhile: each directory is opened in its parent, links and mounts refused.
 
-use super::absolute;
 use super::channel::Channel;
 use super::file_info::is_directory;
 use super::folder::Folder;
@@ -13,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 
 pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let request: RemoveRequest = channel.request()?;
-    let path = absolute(request.root, &request.path, "path")?;
+    let path = channel.roots.enter_for(request.root, &request.path, "path")?;
     let last = request.path.rsplit('/').find(|part| !part.is_empty());
     let (Some(parent), Some(name), true) = (path.parent(), path.file_name(), !matches!(last, None | Some("." | "..")))
     else {

@@ -1,6 +1,5 @@
 //! `Stat`: what is known of one path.
 
-use super::absolute;
 use super::channel::Channel;
 use super::file_info::{file_info, is_link};
 use super::folder::{read_link_at, stat_at};
@@ -11,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 pub fn run(channel: &mut Channel) -> Result<(), Status> {
     let request: StatRequest = channel.request()?;
-    let path = absolute(request.root, &request.path, "path")?;
+    let path = channel.roots.enter_for(request.root, &request.path, "path")?;
     let failed = |error| Status::from_io(&error, &request.path);
     let text = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
     let found = stat_at(libc::AT_FDCWD, &text, request.follow).map_err(failed)?;

@@ -6,11 +6,13 @@ mod mounts;
 pub mod smolvm;
 mod transfers;
 mod upload;
+mod worker;
 
 pub use client::{Call, Client, End, Outcome};
 pub use mounts::Mount;
 pub use transfers::{Download, Piece, get, get_pieces, get_tree, put, put_pieces, put_tree, refusal, trailer_of, tree};
 pub use upload::{trailer, upload};
+pub use worker::work;
 
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -137,7 +139,8 @@ pub fn sh(command: &str) -> ExecStart {
 }
 
 pub fn script(content: &str) -> ExecStart {
-    let script = Script { content: Bytes::copy_from_slice(content.as_bytes()), args: vec!["one".into(), "two".into()] };
+    let content = Bytes::copy_from_slice(content.as_bytes());
+    let script = Script { content, args: vec!["one".into(), "two".into()], ..Script::default() };
     ExecStart { program: Some(exec_start::Program::Script(script)), ..ExecStart::default() }
 }
 

@@ -4,7 +4,8 @@ import { withAgent } from '../../stages/attach.js';
 import { run } from '../../stages/run.js';
 import type { Command } from '../command.js';
 import { findRecord, openCliHost } from '../host.js';
-import { PROGRAM_FLAGS, readProgramSettings } from '../run-settings.js';
+import { PROGRAM_FLAGS } from '../run-flags.js';
+import { readProgramSettings } from '../run-settings.js';
 import { withStreams } from '../streams.js';
 
 export const execCommand: Command = {

@@ -2,7 +2,7 @@ import path from 'node:path';
 
 import { renderError, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
 import { absoluteGuestPath } from '../../core/glob.js';
-import { shellExitCode, type ExitStatus } from '../../core/job.js';
+import { shellExitCode, type ExitStatus, type RootRequest } from '../../core/job.js';
 import { renderTimeline, Timeline, type Log } from '../../core/log.js';
 import { printable } from '../../core/printable.js';
 import { formatDuration } from '../../core/units.js';
@@ -20,11 +20,13 @@ import type { ParsedFlags } from '../flags.js';
 import { openCliHost } from '../host.js';
 import { terminalLog } from '../log.js';
 import { writeReport, type RunStory } from '../report.js';
-import { readRunSettings, RUN_FLAGS, type RunSettings } from '../run-settings.js';
+import { RUN_FLAGS } from '../run-flags.js';
+import { readRunSettings, type RunSettings } from '../run-settings.js';
 import { withStreams } from '../streams.js';
 import type { World } from '../world.js';
 
 const KEEP_MS = 24 * 3_600_000;
+/** Where there is no VM, and so no image that says it. */
 const DEFAULT_HOME = '/root';
 
 export const runCommand: Command = {
@@ -45,9 +47,11 @@ async function runJob(flags: ParsedFlags, world: World): Promise<number> {
   const outcome: Outcome = { status: undefined, collected: undefined, error: undefined };
   try {
     const host = await openCliHost(world, settings.provider);
-    await inFreshVm(host, settings, { world, log, timeline }, async (agent, signal) => {
-      await timeline.measure('put', () => putFiles(agent, settings, log, signal));
-      await runAndCollect(agent, settings, { world, log, timeline, signal }, outcome);
+    await inFreshVm(host, settings, { world, log, timeline }, async (agent, record, signal) => {
+      const owner = settings.user ?? record.user;
+      const context = { world, log, timeline, signal, directory: directoryOf(settings, record), owner };
+      await timeline.measure('put', () => putFiles(agent, settings, context));
+      await runAndCollect(agent, settings, context, outcome);
     });
   } catch (error) {
     outcome.error = toVmRunnerError(error);
@@ -63,19 +67,20 @@ async function runJob(flags: ParsedFlags, world: World): Promise<number> {
 async function runAndCollect(
   agent: GuestAgent,
   settings: RunSettings,
-  { world, log, timeline, signal }: RunContext & { readonly signal: AbortSignal },
+  context: GuestContext,
   outcome: Outcome,
 ): Promise<void> {
+  const { log, timeline, signal } = context;
   let failure: VmRunnerError | undefined;
   try {
-    outcome.status = await timeline.measure('run', () => runProgram(agent, settings, world, signal));
+    outcome.status = await timeline.measure('run', () => runProgram(agent, settings, context));
   } catch (error) {
     failure = toVmRunnerError(error);
   }
   // After a cancel nobody waits for files, and without an agent there are none.
   if (!signal.aborted && failure?.code !== 'agent-unreachable') {
     try {
-      outcome.collected = await timeline.measure('get', () => getFiles(agent, settings, log, signal));
+      outcome.collected = await timeline.measure('get', () => getFiles(agent, settings, context));
       failure ??= unmatchedError(outcome.collected);
     } catch (error) {
       if (failure === undefined) failure = toVmRunnerError(error);
@@ -106,11 +111,19 @@ interface RunContext {
   readonly timeline: Timeline;
 }
 
+interface GuestContext extends RunContext {
+  readonly signal: AbortSignal;
+  /** Where relative paths of the guest start. */
+  readonly directory: string;
+  /** Whom files belong to that are put there. */
+  readonly owner: string | undefined;
+}
+
 async function inFreshVm(
   host: Host,
   settings: RunSettings,
   { world, log, timeline }: RunContext,
-  work: (agent: GuestAgent, signal: AbortSignal) => Promise<void>,
+  work: (agent: GuestAgent, record: VmRecord, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const { vm, name, keep, bootTimeoutMs } = settings;
   if (settings.provider === 'qemu' && vm.network === 'open') {
@@ -118,6 +131,7 @@ async function inFreshVm(
   }
   const request = {
     vm,
+    root: rootOf(settings),
     name,
     // Ours until we are done, also one that shall stay: when we are killed before that, nobody wants it.
     owner: host.processes.self,
@@ -131,7 +145,7 @@ async function inFreshVm(
   try {
     const total = formatDuration(timeline.elapsedMs);
     log.info(`VM ${name} is ready after ${total} (${renderTimeline(timeline.spans, formatDuration)})`);
-    await withAgent(host, record, world.signal, work);
+    await withAgent(host, record, world.signal, (agent, signal) => work(agent, record, signal));
     failed = false;
   } finally {
     if (keep) {
@@ -141,6 +155,10 @@ async function inFreshVm(
       await endVm(host, record, { failed, timeline, log });
     }
   }
+}
+
+function rootOf({ entrypoint, init, user, workspace }: RunSettings): RootRequest {
+  return { entrypoint, init, user, workspace };
 }
 
 /** Its own failure must not hide what happened before. */
@@ -158,33 +176,42 @@ async function endVm(
   }
 }
 
-async function putFiles(agent: GuestAgent, settings: RunSettings, log: Log, signal: AbortSignal): Promise<void> {
+async function putFiles(
+  agent: GuestAgent,
+  settings: RunSettings,
+  { log, signal, directory, owner }: GuestContext,
+): Promise<void> {
   const onSkipped = (name: string): void => log.warn(`left out ${name}: its name is not UTF-8`);
-  const options = { owner: settings.user, signal, onSkipped };
+  const options = { owner, signal, onSkipped };
   if (settings.workspace !== undefined) await agent.putTree(settings.workspace, settings.workspace, options);
   for (const put of settings.puts) {
-    const target = path.posix.normalize(absoluteGuestPath(put.target, workdirOf(settings)));
+    const target = path.posix.normalize(absoluteGuestPath(put.target, directory));
     if (put.isDirectory) await agent.putTree(put.source, target, options);
     else await agent.putFile(put.source, target, options);
   }
 }
 
-function runProgram(agent: GuestAgent, settings: RunSettings, world: World, signal: AbortSignal): Promise<ExitStatus> {
+function runProgram(agent: GuestAgent, settings: RunSettings, { world, signal }: GuestContext): Promise<ExitStatus> {
   const { program, env, user, timeoutMs } = settings;
   const cwd = settings.workdir ?? settings.workspace;
+  // As with container engines: an entrypoint takes a program for its arguments, and a script is one by itself.
+  const entrypoint = program.kind === 'argv';
   return withStreams(world, settings, (streams) =>
-    run(agent, { ...streams, program, env, cwd, user, timeoutMs, signal }),
+    run(agent, { ...streams, program, entrypoint, env, cwd, user, timeoutMs, signal }),
   );
 }
 
-function getFiles(agent: GuestAgent, settings: RunSettings, log: Log, signal: AbortSignal): Promise<CollectResult> {
+function getFiles(
+  agent: GuestAgent,
+  settings: RunSettings,
+  { log, signal, directory: from }: GuestContext,
+): Promise<CollectResult> {
   const selections = settings.gets.map(({ glob, directory }) => ({ glob, exclude: [], target: directory }));
-  return collect(agent, selections, workdirOf(settings), { log, signal });
+  return collect(agent, selections, from, { log, signal });
 }
 
-/** Where relative paths of the guest start. */
-function workdirOf(settings: RunSettings): string {
-  return settings.workdir ?? settings.workspace ?? DEFAULT_HOME;
+function directoryOf(settings: RunSettings, record: VmRecord): string {
+  return settings.workdir ?? settings.workspace ?? record.workingDirectory ?? DEFAULT_HOME;
 }
 
 function unmatchedError(collected: CollectResult | undefined): VmRunnerError | undefined {

@@ -62,6 +62,14 @@ export class TartAgent implements GuestAgent {
     return Promise.resolve([]);
   }
 
+  enter(): Promise<void> {
+    return Promise.reject(beyondTart('make the root of an image'));
+  }
+
+  getLayer(): AsyncIterable<Uint8Array> {
+    throw beyondTart('tell what changed in its root');
+  }
+
   async exec(options: ExecOptions): Promise<ProgramEnd> {
     if (options.user !== undefined && options.user !== '') throw beyondTart('run a program as another user');
     inImage(options);

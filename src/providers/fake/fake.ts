@@ -66,8 +66,8 @@ export class FakeProvider implements Provider {
   }
 
   async destroy(name: string): Promise<void> {
-    const argument = (paths: VmPaths): string => listenArgument(agentSocket(paths));
-    await destroyVm(this.#options, name, { argument, graceMs: END_GRACE_MS });
+    const commandLine = (paths: VmPaths): string[] => [listenArgument(agentSocket(paths))];
+    await destroyVm(this.#options, name, { commandLine, graceMs: END_GRACE_MS });
   }
 
   check(): Promise<readonly Finding[]> {

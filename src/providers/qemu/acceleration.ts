@@ -7,6 +7,7 @@ import type { ProcessTable } from '../../core/process-identity.js';
 import { acquireLock } from '../../store/lock.js';
 import type { StorePaths } from '../../store/paths.js';
 import { writeWhole } from '../../store/whole-file.js';
+import { hostCpu } from './host-cpu.js';
 import type { Acceleration } from './machine.js';
 
 export interface AccelerationChoice {
@@ -55,7 +56,7 @@ export async function chooseAcceleration(options: AccelerationOptions): Promise<
   const unusable = await deviceProblem(options.device ?? '/dev/kvm');
   if (unusable !== undefined) return { acceleration: 'tcg', reason: unusable };
 
-  const key = `${options.qemuVersion} | ${processes.self.bootId} | ${await cpuModel()}`;
+  const key = `${options.qemuVersion} | ${processes.self.bootId} | ${(await hostCpu()).model}`;
   const started = now();
   const believe = (remembered: Remembered): boolean => {
     if (remembered.reason === undefined) return true;
@@ -123,12 +124,4 @@ async function recall(
 
 function choice(reason: string | undefined): AccelerationChoice {
   return { acceleration: reason === undefined ? 'kvm' : 'tcg', reason };
-}
-
-async function cpuModel(): Promise<string> {
-  try {
-    return /^model name\s*: (.*)$/m.exec(await readFile('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown processor';
-  } catch (cause) {
-    throw fileError('read a file', '/proc/cpuinfo', cause);
-  }
 }

@@ -1,9 +1,21 @@
 import type { NetworkPolicy } from '../../core/job.js';
-import type { BootImage } from '../../images/boot-image.js';
 import type { VmPaths } from '../../store/paths.js';
+import { diskArguments, type DiskFiles } from './disks.js';
 
 /** What makes guest code run: the processor's own support, or emulation of it in software. */
 export type Acceleration = 'kvm' | 'tcg';
+
+/** What the memory of a guest is made of. */
+export type Memory =
+  | { readonly kind: 'own' }
+  /**
+   * A file: `shared`, what the guest writes goes into it; `private`, it stays with this guest. QEMU opens the file to write in
+   * both cases, but not when it is `private-read-only`, which QEMU knows since 8.2.
+   */
+  | { readonly kind: 'file'; readonly path: string; readonly access: 'shared' | 'private' | 'private-read-only' };
+
+/** How a guest begins: with its kernel, or where a saved one was, which the control socket is told. */
+export type Start = { readonly kernel: string; readonly initramfs: string } | 'incoming';
 
 /** Everything that a virtual machine is made of. */
 export interface MachineSpec {
@@ -12,9 +24,11 @@ export interface MachineSpec {
   readonly acceleration: Acceleration;
   readonly cpus: number;
   readonly memoryMiB: number;
+  readonly memory: Memory;
   readonly network: NetworkPolicy;
-  readonly image: BootImage;
-  readonly paths: VmPaths;
+  readonly disks: DiskFiles;
+  readonly start: Start;
+  readonly paths: Pick<VmPaths, 'console' | 'qmp' | 'agents' | 'smolvm'>;
 }
 
 /**
@@ -38,6 +52,12 @@ export const KERNEL_LINE = [
 /** Of all VMs: each is alone in its network. */
 const MAC_ADDRESS = '52:54:00:12:34:56';
 
+/** System calls that QEMU does not need are denied to whoever breaks out of a guest into it. */
+export const SANDBOX_ARGUMENTS = [
+  '-sandbox',
+  'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
+] as const;
+
 /** Machine and processor, without any device that is not asked for. */
 export function baseArguments(acceleration: Acceleration, cpus: number, memoryMiB: number): string[] {
   return [
@@ -48,40 +68,55 @@ export function baseArguments(acceleration: Acceleration, cpus: number, memoryMi
     ...['-smp', String(cpus)],
     ...['-m', `${memoryMiB}M`],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-    // System calls that QEMU does not need are denied to whoever breaks out of a guest into it.
-    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...SANDBOX_ARGUMENTS,
   ];
 }
 
-/** The command line of QEMU for a VM that boots. */
+/** The command line of QEMU for a VM. A VM that is saved and its clones differ only in files, in the network and in the start. */
 export function qemuArguments(spec: MachineSpec): string[] {
-  const { paths, image } = spec;
-  const file = { driver: 'file', filename: paths.disk, discard: 'unmap' };
-  // The state of a VM is worth nothing after a crash of the host: a guest's fsync need not reach the disk.
-  const disk = { driver: 'qcow2', 'node-name': 'disk0', discard: 'unmap', cache: { 'no-flush': true }, file };
+  const { paths } = spec;
   return [
     spec.binary,
     ...['-name', `vm-runner-${spec.name}`],
     ...baseArguments(spec.acceleration, spec.cpus, spec.memoryMiB),
+    ...memoryArguments(spec.memory, spec.memoryMiB),
     ...['-chardev', `file,id=console0,path=${escaped(paths.console)},append=on`, '-serial', 'chardev:console0'],
     ...['-qmp', qmpArgument(paths.qmp)],
     ...['-device', 'virtio-serial-pci,id=ports'],
     ...paths.agents.flatMap((socket, index) => port(`agent.${index}`, socket)),
     ...port('smolvm.0', paths.smolvm),
-    ...['-blockdev', JSON.stringify(disk)],
-    ...['-device', 'virtio-blk-pci,drive=disk0'],
+    ...diskArguments(spec.disks),
     // The device is there in any case, so that guests of all policies are the same; only its other end differs.
     ...['-netdev', spec.network === 'open' ? 'user,id=net0,ipv6=off' : 'hubport,id=net0,hubid=0'],
     ...['-device', `virtio-net-pci,netdev=net0,mac=${MAC_ADDRESS},romfile=`],
-    ...['-kernel', image.kernel],
-    ...['-initrd', image.initramfs],
-    ...['-append', `${KERNEL_LINE} vmagent.root=/dev/vda`],
+    ...startArguments(spec.start),
   ];
 }
 
 /** The argument that names a VM's control socket; no other process has it. */
 export function qmpArgument(socket: string): string {
   return `unix:${escaped(socket)},server=on,wait=off`;
+}
+
+function memoryArguments(memory: Memory, memoryMiB: number): string[] {
+  const size = `id=memory,size=${memoryMiB}M`;
+  const object =
+    memory.kind === 'own'
+      ? `memory-backend-ram,${size}`
+      : `memory-backend-file,${size},mem-path=${escaped(memory.path)},${MEMORY_ACCESS[memory.access]}`;
+  return ['-object', object, '-machine', 'memory-backend=memory'];
+}
+
+/** https://www.qemu.org/docs/master/system/vm-templating.html */
+const MEMORY_ACCESS = {
+  shared: 'share=on',
+  private: 'share=off',
+  'private-read-only': 'share=off,readonly=on,rom=off',
+} as const;
+
+function startArguments(start: Start): string[] {
+  if (start === 'incoming') return ['-incoming', 'defer'];
+  return ['-kernel', start.kernel, '-initrd', start.initramfs, '-append', KERNEL_LINE];
 }
 
 function port(name: string, socket: string): string[] {

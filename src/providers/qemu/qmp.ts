@@ -4,17 +4,22 @@ import { abortReason, Deadline } from '../../core/deadline.js';
 import { systemCode, VmRunnerError } from '../../core/errors.js';
 import { formatDuration } from '../../core/units.js';
 
-/** Something that QEMU tells without being asked, such as `SHUTDOWN`. */
-export interface QmpEvent {
-  readonly event: string;
-  readonly data: unknown;
-}
-
 export interface QmpOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long QEMU may take for its greeting and for each answer. Default: 5 s. */
   readonly timeoutMs?: number;
-  readonly onEvent?: (event: QmpEvent) => void;
+}
+
+export interface QmpCommand {
+  readonly execute: string;
+  readonly arguments?: Readonly<Record<string, unknown>>;
+}
+
+/** What is asked of QEMU together with connecting. */
+export interface QmpOpening {
+  readonly commands: readonly QmpCommand[];
+  /** What QEMU must have told by itself as well before it counts as connected, such as `RESUME`. */
+  readonly event: string;
 }
 
 interface Waiting {
@@ -30,6 +35,7 @@ export class QmpClient implements Disposable {
   readonly #socket: Socket;
   readonly #options: QmpOptions;
   readonly #waiting = new Map<number, Waiting>();
+  #event: { readonly name: string; readonly waiting: Waiting } | undefined;
   #greeting: Waiting | undefined;
   #nextId = 1;
   #rest = '';
@@ -45,21 +51,35 @@ export class QmpClient implements Disposable {
   }
 
   /**
-   * Connects and agrees on the protocol. `undefined` when nobody listens there (yet).
-   * @throws vm-died when QEMU hangs up, host-tool-failed when it does not answer in time.
+   * Connects, agrees on the protocol and does what was asked together with that. QEMU does not mind to get all of that in one go, before its
+   * greeting was read; to take turns costs milliseconds. `undefined` when nobody listens there (yet).
+   * @throws vm-died when QEMU hangs up, host-tool-failed when it refuses a command or does not answer in time.
    */
-  static async connect(path: string, options: QmpOptions = {}): Promise<QmpClient | undefined> {
+  static async connect(path: string, options: QmpOptions = {}, opening?: QmpOpening): Promise<QmpClient | undefined> {
     const socket = await connectTo(path);
     if (socket === undefined) return undefined;
     const client = new QmpClient(socket, options);
     try {
-      await client.#wait('its greeting', (waiting) => (client.#greeting = waiting));
-      await client.execute('qmp_capabilities');
+      socket.cork();
+      const answers = [
+        client.#wait('its greeting', (waiting) => (client.#greeting = waiting)),
+        client.execute('qmp_capabilities'),
+        ...(opening === undefined ? [] : client.#open(opening)),
+      ];
+      socket.uncork();
+      await Promise.all(answers);
       return client;
     } catch (error) {
       client[Symbol.dispose]();
       throw error;
     }
+  }
+
+  #open({ commands, event: name }: QmpOpening): Promise<unknown>[] {
+    return [
+      this.#wait(`the event ${name}`, (waiting) => (this.#event = { name, waiting })),
+      ...commands.map((command) => this.execute(command.execute, command.arguments)),
+    ];
   }
 
   /**
@@ -122,7 +142,7 @@ export class QmpClient implements Disposable {
     if ('QMP' in fields) {
       this.#greeting?.resolve(fields['QMP']);
     } else if (typeof fields['event'] === 'string') {
-      this.#options.onEvent?.({ event: fields['event'], data: fields['data'] });
+      if (fields['event'] === this.#event?.name) this.#event.waiting.resolve(undefined);
     } else if (typeof fields['id'] === 'number') {
       const waiting = this.#waiting.get(fields['id']);
       if ('error' in fields) waiting?.reject(refusal(fields['error']));
@@ -134,6 +154,7 @@ export class QmpClient implements Disposable {
     if (this.#ended !== undefined) return;
     this.#ended = error;
     this.#greeting?.reject(error);
+    this.#event?.waiting.reject(error);
     for (const waiting of this.#waiting.values()) waiting.reject(error);
     this.#socket.destroy();
   }

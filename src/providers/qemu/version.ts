@@ -19,14 +19,24 @@ export async function qemuVersion(binary: string, searchPath: string): Promise<s
   return checkQemuVersion(stdout);
 }
 
+/** Whether guests can have memory from a file that QEMU does not open to write: since 8.2. */
+export function opensMemoryReadOnly(version: string): boolean {
+  const [major, minor] = versionNumbers(version);
+  return major > 8 || (major === 8 && minor >= 2);
+}
+
 /** @param output what `--version` prints */
 export function checkQemuVersion(output: string): string {
   const line = output.split('\n')[0]?.trim() ?? '';
-  const match = /version (\d+)\.(\d+)/.exec(line);
   const [oldestMajor, oldestMinor] = OLDEST;
-  const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
+  const [major, minor] = versionNumbers(line);
   if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return line;
   throw new VmRunnerError('host-unsupported', `QEMU ${OLDEST.join('.')} or newer is needed`, {
     subject: line === '' ? 'a program that tells no version' : line,
   });
+}
+
+function versionNumbers(line: string): readonly [number, number] {
+  const match = /version (\d+)\.(\d+)/.exec(line);
+  return [Number(match?.[1]), Number(match?.[2])];
 }

@@ -1,10 +1,10 @@
 import { accessSync, constants, existsSync } from 'node:fs';
-import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import type { BootImage } from '../../../src/images/boot-image.js';
+import { EMPTY_CONFIG, type BaseGuest } from '../../../src/images/image.js';
 import type { ImageLibrary } from '../../../src/images/library.js';
 import { SYSTEM_PATH } from '../../../src/process/system-path.js';
 import { QemuProvider } from '../../../src/providers/qemu/qemu.js';
@@ -30,32 +30,25 @@ process.on('SIGTERM', () => {});`;
 async function setUp(source = QEMU) {
   const host = await temporaryStore();
   const binary = await writeProgram(host.store.paths.home, 'qemu', source);
-  const bootImage = await writeImage(host.store);
-  const request = (name = 'vm-1') => createRequest({ name, bootImage });
+  const base = await writeBaseGuest(host.store);
+  const request = (name = 'vm-1') => createRequest({ name, boot: { base, image: undefined }, template: 'never' });
   return { ...host, request, provider: new QemuProvider({ ...host, binary }) };
 }
 
-async function writeImage(store: Store): Promise<BootImage> {
+async function writeBaseGuest(store: Store): Promise<BaseGuest> {
   const directory = path.join(store.paths.images, 'k');
   await mkdir(directory);
   const at = (name: string): string => path.join(directory, name);
-  await writeFile(at('root.ext4'), '');
-  await truncate(at('root.ext4'), 2 ** 30);
-  return {
-    reference: 'default',
-    digest: 'sha256:0',
-    kernel: at('vmlinuz'),
-    initramfs: at('initramfs.cpio'),
-    rootDisk: at('root.ext4'),
-  };
+  await writeFile(at('scratch.ext4'), '');
+  await truncate(at('scratch.ext4'), 2 ** 30);
+  const files = { kernel: at('vmlinuz'), initramfs: at('initramfs.cpio'), scratch: at('scratch.ext4') };
+  const root = { reference: 'default', digest: 'sha256:1', disk: at('root.vmdk'), diskBytes: 0, config: EMPTY_CONFIG };
+  return { digest: 'sha256:0', ...files, root };
 }
 
 /** A library for the doctor, who builds nothing. */
-const images = (image: BootImage | undefined): ImageLibrary => ({
-  find: () => Promise.resolve(image),
-  resolve: () => Promise.reject(new Error('the doctor builds nothing')),
-  check: () => Promise.resolve([]),
-});
+const images = (guest: BaseGuest | undefined): ImageLibrary =>
+  ({ findBaseGuest: () => Promise.resolve(guest) }) as Partial<ImageLibrary> as ImageLibrary;
 
 function canTry(device: string): boolean {
   try {
@@ -84,6 +77,29 @@ describe('QemuProvider', () => {
 
     await provider.destroy('vm-1');
     expect(remains('vm-1', record.vmm, { store, processes })).toEqual(NOTHING);
+  });
+
+  it('tells in the record which image it was, and that it booted', async () => {
+    const { provider, request } = await setUp();
+    expect(await provider.create(request(), createContext())).toMatchObject({
+      imageDigest: 'sha256:1',
+      template: undefined,
+    });
+    await provider.destroy('vm-1');
+  });
+
+  it('asks QEMU for its version once, until it is another one', async () => {
+    const { provider, store, request } = await setUp(
+      `if (process.argv.includes('--version')) require('node:fs').appendFileSync(__filename + '.asked', 'x');${QEMU}`,
+    );
+    const binary = path.join(store.paths.home, 'qemu');
+    await provider.create(request('vm-1'), createContext());
+    await provider.create(request('vm-2'), createContext());
+    expect(await readFile(`${binary}.asked`, 'utf8')).toBe('x');
+    await utimes(binary, 1, 1);
+    await provider.create(request('vm-3'), createContext());
+    expect(await readFile(`${binary}.asked`, 'utf8')).toBe('xx');
+    for (const name of ['vm-1', 'vm-2', 'vm-3']) await provider.destroy(name);
   });
 
   it('says in one line why guests are emulated in software', async () => {
@@ -156,7 +172,7 @@ describe('QemuProvider', () => {
 
   it('tells the doctor its version, and how guests run here once there is an image to try it with', async () => {
     const { provider, request } = await setUp();
-    const { bootImage } = request();
+    const { base } = request().boot ?? {};
     const context = createContext();
     expect(await provider.check(images(undefined), context)).toMatchObject([
       { level: 'ok', text: 'QEMU emulator version 7.2.0' },
@@ -165,21 +181,21 @@ describe('QemuProvider', () => {
         text: 'hardware acceleration is tried with the first VM, or here once the default image is built',
       },
     ]);
-    const [, acceleration] = await provider.check(images(bootImage), context);
+    const [, acceleration] = await provider.check(images(base), context);
     expect(acceleration?.level).toBe('warning');
     expect(acceleration?.text).toMatch(/^no hardware acceleration \(.+\)/);
   });
 
   it.skipIf(!canTry('/dev/kvm'))('tries anew for the doctor what did not work, and for VMs not yet', async () => {
     const { provider, store, request } = await setUp();
-    const { bootImage } = request();
+    const { base } = request().boot ?? {};
     const triedAt = async (): Promise<unknown> =>
       (JSON.parse(await readFile(store.paths.acceleration, 'utf8')) as { triedAt: unknown }).triedAt;
     await provider.create(request('vm-1'), createContext());
     const before = await triedAt();
     await provider.create(request('vm-2'), createContext());
     expect(await triedAt()).toBe(before);
-    await provider.check(images(bootImage), createContext());
+    await provider.check(images(base), createContext());
     expect(await triedAt()).not.toBe(before);
     for (const name of ['vm-1', 'vm-2']) await provider.destroy(name);
   });

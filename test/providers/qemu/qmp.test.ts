@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import { QmpClient, type QmpEvent } from '../../../src/providers/qemu/qmp.js';
+import { QmpClient } from '../../../src/providers/qemu/qmp.js';
 import { rejection } from '../../images/support.js';
 import { temporaryDirectory } from '../../support/temporary-directory.js';
 
@@ -82,15 +82,32 @@ describe('QmpClient', () => {
     });
   });
 
-  it('hands out events, also between a command and its answer', async () => {
-    const socket = await serve(({ id }, connection) => {
-      connection.write('{"event": "SHUTDOWN", "data": {"guest": true}, "timestamp": {}}\r\n');
+  it('sends what is asked together with connecting in one go, and waits for the event, too', async () => {
+    const asked: string[] = [];
+    const socket = await serve(({ id, execute }, connection) => {
+      asked.push(execute);
       connection.write(`{"return": {}, "id": ${id}}\r\n`);
+      if (asked.length < 2) return;
+      connection.write('{"event": "MIGRATION", "timestamp": {}}\r\n');
+      setTimeout(() => connection.write('{"event": "RESUME", "timestamp": {}}\r\n'), 20);
+    }, '');
+    // No greeting comes before the commands are there.
+    const commands = [{ execute: 'a' }, { execute: 'b', arguments: { uri: 'fd:3' } }];
+    await expect(QmpClient.connect(socket, { timeoutMs: 200 }, { commands, event: 'RESUME' })).rejects.toThrow(
+      'QEMU did not give its greeting within 200 ms',
+    );
+    expect(asked).toEqual(['a', 'b']);
+  });
+
+  it('connects when the event came', async () => {
+    const socket = await serve(({ id }, connection) => {
+      connection.write(`{"return": {}, "id": ${id}}\r\n{"event": "STOP"}\r\n{"event": "RESUME"}\r\n`);
     });
-    const events: QmpEvent[] = [];
-    using client = await connected(socket, { onEvent: (event: QmpEvent) => events.push(event) });
-    await client.execute('quit');
-    expect(events).toEqual([{ event: 'SHUTDOWN', data: { guest: true } }]);
+    using client = await QmpClient.connect(socket, {}, { commands: [{ execute: 'a' }], event: 'RESUME' });
+    expect(client).toBeInstanceOf(QmpClient);
+    await expect(
+      QmpClient.connect(socket, { timeoutMs: 50 }, { commands: [{ execute: 'a' }], event: 'WAKEUP' }),
+    ).rejects.toThrow('QEMU did not give the event WAKEUP within 50 ms');
   });
 
   it("turns a refusal into an error with QEMU's sentence", async () => {

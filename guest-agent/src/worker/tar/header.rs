@@ -15,6 +15,8 @@ pub const MTIME: Field = (136, 12);
 const CHECKSUM: Field = (148, 8);
 const KIND: usize = 156;
 pub const LINK: Field = (157, 100);
+pub const DEVICE_MAJOR: Field = (329, 8);
+pub const DEVICE_MINOR: Field = (337, 8);
 const MAGIC: Field = (257, 8);
 const PREFIX: Field = (345, 155);
 

@@ -33,13 +33,15 @@ impl Records {
 }
 
 /// Adds one record. Its length counts its own digits too.
-pub fn push(records: &mut Vec<u8>, key: &str, value: &[u8]) {
+pub fn push(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + digits(rest);
     if rest + digits(length) > length {
         length = rest + digits(length);
     }
-    records.extend_from_slice(format!("{length} {key}=").as_bytes());
+    records.extend_from_slice(format!("{length} ").as_bytes());
+    records.extend_from_slice(key);
+    records.push(b'=');
     records.extend_from_slice(value);
     records.push(b'\n');
 }
@@ -90,8 +92,8 @@ mod tests {
         for size in [0, 1, 5, 85, 86, 87, 88, 89, 90, 91, 92, 93, 980, 985, 990, 995, 1000, 10_000] {
             let value = vec![b'\n'; size];
             let mut text = Vec::new();
-            push(&mut text, "path", &value);
-            push(&mut text, "k", b"v=\xff");
+            push(&mut text, b"path", &value);
+            push(&mut text, b"k", b"v=\xff");
             let records = Records::parse(&text).unwrap_or_else(|| panic!("{size}"));
             assert_eq!(records.get("path").unwrap_or_default(), value);
             assert_eq!(records.get("k"), Some(&b"v=\xff"[..]));

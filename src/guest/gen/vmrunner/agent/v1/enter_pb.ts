@@ -10,10 +10,17 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file vmrunner/agent/v1/enter.proto.
  */
 export const file_vmrunner_agent_v1_enter: GenFile = /*@__PURE__*/
-  fileDesc("Ch12bXJ1bm5lci9hZ2VudC92MS9lbnRlci5wcm90bxIRdm1ydW5uZXIuYWdlbnQudjEiswIKDEVudGVyUmVxdWVzdBIMCgRzbG90GAEgASgNEi4KBmNvbmZpZxgCIAEoCzIeLnZtcnVubmVyLmFnZW50LnYxLkltYWdlQ29uZmlnEjIKBnNoYXJlZBgDIAMoCzIiLnZtcnVubmVyLmFnZW50LnYxLlNoYXJlZERpcmVjdG9yeRItCgZtb3VudHMYBCADKAsyHS52bXJ1bm5lci5hZ2VudC52MS5JbWFnZU1vdW50EjAKBmxpbWl0cxgFIAEoCzIgLnZtcnVubmVyLmFnZW50LnYxLlByb2Nlc3NMaW1pdHMSKwoFaG9zdHMYBiADKAsyHC52bXJ1bm5lci5hZ2VudC52MS5Ib3N0RW50cnkSDAoEaW5pdBgHIAMoCRIVCg1rZWVwc19jaGFuZ2VzGAggASgIIkIKDUVudGVyUmVzcG9uc2USFQoNc2NyYXRjaF9ieXRlcxgBIAEoBBIaChJzY3JhdGNoX2ZyZWVfYnl0ZXMYAiABKAQiaAoLSW1hZ2VDb25maWcSCwoDZW52GAEgAygJEgwKBHVzZXIYAiABKAkSGQoRd29ya2luZ19kaXJlY3RvcnkYAyABKAkSEgoKZW50cnlwb2ludBgEIAMoCRIPCgdjb21tYW5kGAUgAygJIi0KD1NoYXJlZERpcmVjdG9yeRIMCgRwYXRoGAEgASgJEgwKBG1vZGUYAiABKA0iiAEKCkltYWdlTW91bnQSDAoEcGF0aBgBIAEoCRIuCgV0bXBmcxgCIAEoCzIdLnZtcnVubmVyLmFnZW50LnYxLlRtcGZzTW91bnRIABIyCgdzY3JhdGNoGAMgASgLMh8udm1ydW5uZXIuYWdlbnQudjEuU2NyYXRjaE1vdW50SABCCAoGc291cmNlIi4KClRtcGZzTW91bnQSEgoKc2l6ZV9ieXRlcxgBIAEoBBIMCgRtb2RlGAIgASgNIg4KDFNjcmF0Y2hNb3VudCJ7Cg1Qcm9jZXNzTGltaXRzEjMKCXJlc291cmNlcxgBIAMoCzIgLnZtcnVubmVyLmFnZW50LnYxLlJlc291cmNlTGltaXQSDAoEcGlkcxgCIAEoBBIUCgxtZW1vcnlfYnl0ZXMYAyABKAQSEQoJc2htX2J5dGVzGAQgASgEIjkKDVJlc291cmNlTGltaXQSDAoEbmFtZRgBIAEoCRIMCgRzb2Z0GAIgASgEEgwKBGhhcmQYAyABKAQiKwoJSG9zdEVudHJ5Eg8KB2FkZHJlc3MYASABKAkSDQoFbmFtZXMYAiADKAliBnByb3RvMw");
+  fileDesc("Ch12bXJ1bm5lci9hZ2VudC92MS9lbnRlci5wcm90bxIRdm1ydW5uZXIuYWdlbnQudjEiswIKDEVudGVyUmVxdWVzdBIMCgRzbG90GAEgASgNEi4KBmNvbmZpZxgCIAEoCzIeLnZtcnVubmVyLmFnZW50LnYxLkltYWdlQ29uZmlnEjIKBnNoYXJlZBgDIAMoCzIiLnZtcnVubmVyLmFnZW50LnYxLlNoYXJlZERpcmVjdG9yeRItCgZtb3VudHMYBCADKAsyHS52bXJ1bm5lci5hZ2VudC52MS5JbWFnZU1vdW50EjAKBmxpbWl0cxgFIAEoCzIgLnZtcnVubmVyLmFnZW50LnYxLlByb2Nlc3NMaW1pdHMSKwoFaG9zdHMYBiADKAsyHC52bXJ1bm5lci5hZ2VudC52MS5Ib3N0RW50cnkSDAoEaW5pdBgHIAMoCRIVCg1rZWVwc19jaGFuZ2VzGAggASgIIkIKDUVudGVyUmVzcG9uc2USFQoNc2NyYXRjaF9ieXRlcxgBIAEoBBIaChJzY3JhdGNoX2ZyZWVfYnl0ZXMYAiABKAQiaAoLSW1hZ2VDb25maWcSCwoDZW52GAEgAygJEgwKBHVzZXIYAiABKAkSGQoRd29ya2luZ19kaXJlY3RvcnkYAyABKAkSEgoKZW50cnlwb2ludBgEIAMoCRIPCgdjb21tYW5kGAUgAygJIjwKD1NoYXJlZERpcmVjdG9yeRIMCgRwYXRoGAEgASgJEgwKBG1vZGUYAiABKA0SDQoFb3duZXIYAyABKAkiiAEKCkltYWdlTW91bnQSDAoEcGF0aBgBIAEoCRIuCgV0bXBmcxgCIAEoCzIdLnZtcnVubmVyLmFnZW50LnYxLlRtcGZzTW91bnRIABIyCgdzY3JhdGNoGAMgASgLMh8udm1ydW5uZXIuYWdlbnQudjEuU2NyYXRjaE1vdW50SABCCAoGc291cmNlIi4KClRtcGZzTW91bnQSEgoKc2l6ZV9ieXRlcxgBIAEoBBIMCgRtb2RlGAIgASgNIg4KDFNjcmF0Y2hNb3VudCJ7Cg1Qcm9jZXNzTGltaXRzEjMKCXJlc291cmNlcxgBIAMoCzIgLnZtcnVubmVyLmFnZW50LnYxLlJlc291cmNlTGltaXQSDAoEcGlkcxgCIAEoBBIUCgxtZW1vcnlfYnl0ZXMYAyABKAQSEQoJc2htX2J5dGVzGAQgASgEIjkKDVJlc291cmNlTGltaXQSDAoEbmFtZRgBIAEoCRIMCgRzb2Z0GAIgASgEEgwKBGhhcmQYAyABKAQiKwoJSG9zdEVudHJ5Eg8KB2FkZHJlc3MYASABKAkSDQoFbmFtZXMYAiADKAliBnByb3RvMw");
 
 /**
- * Makes the image root of a guest that was resumed. Once in a guest's life; until then ROOT_IMAGE means the base root.
+ * Makes the image root of a guest that was resumed: its own mount, PID, IPC and cgroup namespaces, the network and the host name
+ * are the guest's. Once in a guest's life; until then ROOT_IMAGE means the base root. A request with a mistake changes nothing.
+ * One that fails later leaves no image root: the base root goes on, ROOT_IMAGE is `no-root`, and so it is when process 1 of the
+ * image ends.
+ *
+ * What every image root has: /proc, /sys, /sys/fs/cgroup, /dev with pts, shm and mqueue, the kernel's modules read-only in
+ * /lib/modules, a folder of the agent in /run/vm-runner, and /tmp. /etc/hosts, hostname, machine-id and resolv.conf are written
+ * as Resume told. /run is a memory file system where there is an init, else as the image has it.
  *
  * @generated from message vmrunner.agent.v1.EnterRequest
  */
@@ -57,8 +64,8 @@ export type EnterRequest = Message<"vmrunner.agent.v1.EnterRequest"> & {
   hosts: HostEntry[];
 
   /**
-   * The image's own init and its arguments: process 1 of the image's PID namespace. Empty: a small one of the agent, which
-   * only reaps.
+   * The image's own init and its arguments: process 1 of the image's PID namespace, as root, with the image's environment and
+   * container=vm-runner, its output on the guest's console. Empty: a small one of the agent, which only reaps.
    *
    * @generated from field: repeated string init = 7;
    */
@@ -110,7 +117,7 @@ export const EnterResponseSchema: GenMessage<EnterResponse> = /*@__PURE__*/
  */
 export type ImageConfig = Message<"vmrunner.agent.v1.ImageConfig"> & {
   /**
-   * NAME=value, the last one of a name counts. Without PATH there is the usual one.
+   * NAME=value, the last one of a name counts, over the agent's own small environment. Without PATH there is the usual one.
    *
    * @generated from field: repeated string env = 1;
    */
@@ -124,7 +131,7 @@ export type ImageConfig = Message<"vmrunner.agent.v1.ImageConfig"> & {
   user: string;
 
   /**
-   * Absolute. Made when it is missing. Empty: "/".
+   * Absolute. Made when it is missing. Empty: the user's home, "/" if there is none.
    *
    * @generated from field: string working_directory = 3;
    */
@@ -165,6 +172,13 @@ export type SharedDirectory = Message<"vmrunner.agent.v1.SharedDirectory"> & {
    * @generated from field: uint32 mode = 2;
    */
   mode: number;
+
+  /**
+   * As in ExecStart.user, looked up in the image. Empty: root.
+   *
+   * @generated from field: string owner = 3;
+   */
+  owner: string;
 };
 
 /**
@@ -259,6 +273,8 @@ export const ScratchMountSchema: GenMessage<ScratchMount> = /*@__PURE__*/
  */
 export type ProcessLimits = Message<"vmrunner.agent.v1.ProcessLimits"> & {
   /**
+   * Of every program of the image root. Open files have 65536 and at most 1048576 unless they are named here.
+   *
    * @generated from field: repeated vmrunner.agent.v1.ResourceLimit resources = 1;
    */
   resources: ResourceLimit[];

@@ -164,7 +164,7 @@ export type ExecStart = Message<"vmrunner.agent.v1.ExecStart"> & {
 
   /**
    * argv are the arguments of the image's ENTRYPOINT; when there are none, the image's CMD is. A script is run through the
-   * ENTRYPOINT, too. Without an ENTRYPOINT that is as if this were not set. In the image root only.
+   * ENTRYPOINT, too. Without an ENTRYPOINT that is as if this were not set. In an image root that was entered only.
    *
    * @generated from field: bool entrypoint = 13;
    */
@@ -222,7 +222,7 @@ export type Script = Message<"vmrunner.agent.v1.Script"> & {
   args: string[];
 
   /**
-   * Programs to run it with instead of its #! line: the first of these absolute paths that is there.
+   * Programs to run it with instead of its #! line: the first of these absolute paths that is there. None: `no-shell`.
    *
    * @generated from field: repeated string shells = 3;
    */

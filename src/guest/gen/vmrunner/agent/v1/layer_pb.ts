@@ -15,8 +15,9 @@ export const file_vmrunner_agent_v1_layer: GenFile = /*@__PURE__*/
   fileDesc("Ch12bXJ1bm5lci9hZ2VudC92MS9sYXllci5wcm90bxIRdm1ydW5uZXIuYWdlbnQudjEiMAoPR2V0TGF5ZXJSZXF1ZXN0Eg8KB2V4Y2x1ZGUYASADKAkSDAoEbGl2ZRgCIAEoCCJiChBHZXRMYXllclJlc3BvbnNlEg4KBGRhdGEYASABKAxIABIyCgd0cmFpbGVyGAIgASgLMh8udm1ydW5uZXIuYWdlbnQudjEuTGF5ZXJUcmFpbGVySABCCgoIcmVzcG9uc2UiTwoMTGF5ZXJUcmFpbGVyEi4KBnN0cmVhbRgBIAEoCzIeLnZtcnVubmVyLmFnZW50LnYxLkZpbGVUcmFpbGVyEg8KB2VudHJpZXMYAiABKARiBnByb3RvMw", [file_vmrunner_agent_v1_files]);
 
 /**
- * What was changed in the image root since Enter, as a layer of an OCI image: a tar stream with whiteouts. What is mounted
- * and what the agent itself wrote into /etc is not in it.
+ * What was changed in the image root since Enter, as a layer of an OCI image: a tar stream with whiteouts, PAX records for what
+ * has no room in a header and for the extended attributes security.capability and user.*, and holes sent as zeros. What is
+ * mounted is not in it, nor are sockets, nor what the agent itself made or wrote into /etc as long as the job left it alone.
  *
  * @generated from message vmrunner.agent.v1.GetLayerRequest
  */

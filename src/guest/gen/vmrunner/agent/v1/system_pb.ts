@@ -46,7 +46,8 @@ export type InfoResponse = Message<"vmrunner.agent.v1.InfoResponse"> & {
   protocol: number;
 
   /**
-   * Optional parts that this agent serves.
+   * Optional parts that this agent serves: "tart"; "cgroup", whole process trees are ended in one stroke; "init", it is PID 1;
+   * "enter" and "layer", the calls of these names.
    *
    * @generated from field: repeated string capabilities = 3;
    */
@@ -99,7 +100,8 @@ export type InfoResponse = Message<"vmrunner.agent.v1.InfoResponse"> & {
   bootMarks: BootMark[];
 
   /**
-   * Size of the file system that the image's root is on, and what is free of it; 0 when there is none.
+   * Size of the scratch disk, which everything is written to, and what is free of it; of a service, the file system of "/". 0
+   * when there is none.
    *
    * @generated from field: uint64 root_disk_bytes = 12;
    */
@@ -252,6 +254,8 @@ export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
  */
 export type GrowDiskRequest = Message<"vmrunner.agent.v1.GrowDiskRequest"> & {
   /**
+   * Nothing can grow in an image root that was entered.
+   *
    * @generated from field: vmrunner.agent.v1.Root root = 1;
    */
   root: Root;

@@ -1,0 +1,23 @@
+import type { Command } from '../../command.js';
+import { openCliHost } from '../../host.js';
+import { absoluteReference, localReference } from '../../image-reference.js';
+import { terminalLog } from '../../log.js';
+
+export const imageImport: Command = {
+  name: 'image import',
+  summary: 'Take an image from files',
+  description:
+    'Brings an image into the store from oci:DIR[:TAG], docker-archive:FILE (docker save) or rootfs:FILE (a tar of a whole root), and gives it a name: local/NAME.',
+  flags: [{ name: 'quiet', short: 'q', doc: 'Say nothing but warnings and errors' }],
+  operands: { usage: 'SOURCE NAME', least: 2, most: 2 },
+  run: async (flags, world) => {
+    const [source = '', name = ''] = flags.operands;
+    const host = await openCliHost(world);
+    const log = terminalLog(world.stderr, { quiet: flags.has('quiet') });
+    const context = { log, signal: world.signal };
+    const image = await host.images.resolve(absoluteReference(source, world.cwd), { ...context, pull: 'always' });
+    const { digest } = await host.images.name(image, localReference(name));
+    world.stdout.write(`${digest}\n`);
+    return 0;
+  },
+};

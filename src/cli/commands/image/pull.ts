@@ -1,0 +1,23 @@
+import type { Command } from '../../command.js';
+import { openCliHost } from '../../host.js';
+import { absoluteReference } from '../../image-reference.js';
+import { terminalLog } from '../../log.js';
+
+export const imagePull: Command = {
+  name: 'image pull',
+  summary: 'Bring images to this host, or up to date',
+  description:
+    'Asks the registry of each image for it and brings what is missing here. What was interrupted goes on where it stopped.',
+  flags: [{ name: 'quiet', short: 'q', doc: 'Print digests only' }],
+  operands: { usage: 'REF…', least: 1, most: Infinity },
+  run: async (flags, world) => {
+    const host = await openCliHost(world);
+    const log = terminalLog(world.stderr, { quiet: flags.has('quiet') });
+    for (const operand of flags.operands) {
+      const reference = absoluteReference(operand, world.cwd);
+      const { digest } = await host.images.resolve(reference, { log, signal: world.signal, pull: 'always' });
+      world.stdout.write(`${digest}\n`);
+    }
+    return 0;
+  },
+};

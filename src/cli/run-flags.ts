@@ -1,0 +1,107 @@
+import { DEFAULT_IMAGE } from '../core/job.js';
+import type { Flag } from './flags.js';
+
+/** Flags of what VM is made; whatever makes one shares them. */
+export const VM_FLAGS: readonly Flag[] = [
+  {
+    name: 'image',
+    value: 'REF',
+    doc: `Image: node:22, ghcr.io/o/x@sha256:…, oci:DIR, docker-archive:FILE, rootfs:FILE, local/NAME (default: ${DEFAULT_IMAGE})`,
+  },
+  {
+    name: 'pull',
+    value: 'POLICY',
+    doc: 'Ask the registry for the image: always, if-not-present or never (default: if-not-present)',
+  },
+  {
+    name: 'cpus',
+    value: 'N',
+    doc: 'Virtual processors (default: 1 under software emulation, 2 with hardware acceleration)',
+  },
+  { name: 'memory', value: 'SIZE', doc: 'Memory: MiB, or with K, M, G (default: 2G)' },
+  {
+    name: 'network',
+    value: 'POLICY',
+    doc: 'none, or open: all that this host can reach, and this host itself (default: open)',
+  },
+  {
+    name: 'template',
+    value: 'POLICY',
+    doc: 'Start from a saved guest of the same size: auto, always or never (default: auto: boot when that fails)',
+  },
+  { name: 'boot-timeout', value: 'TIME', doc: 'How long the guest may take to boot (default: 120s)' },
+  {
+    name: 'provider',
+    value: 'NAME',
+    doc: 'What makes the VM: qemu, or fake (no VM: a dry run of the stages on this host)',
+  },
+  { name: 'quiet', short: 'q', doc: 'Say nothing but warnings and errors' },
+];
+
+/** Flags of what a program in the guest gets; `run` and `exec` share them. */
+export const PROGRAM_FLAGS: readonly Flag[] = [
+  {
+    name: 'env',
+    short: 'e',
+    value: 'K=V',
+    repeatable: true,
+    doc: 'Set a variable for the program; K alone takes our value',
+  },
+  {
+    name: 'env-file',
+    value: 'FILE',
+    repeatable: true,
+    doc: 'Set variables from a file with a K=V on each line; --env wins',
+  },
+  {
+    name: 'workdir',
+    short: 'w',
+    value: 'DIR',
+    doc: "Working directory in the guest (default: the image's own; in the default image the home of the user)",
+  },
+  {
+    name: 'user',
+    short: 'u',
+    value: 'USER',
+    doc: "User in the guest: name, uid, name:group or uid:gid (default: the image's own, else root)",
+  },
+  { name: 'interactive', short: 'i', doc: 'Give the program our standard input' },
+  { name: 'tty', short: 't', doc: 'Give the program a terminal' },
+  { name: 'timeout', value: 'TIME', doc: 'End the program after this time, with exit code 124 (default: never)' },
+];
+
+export const RUN_FLAGS: readonly Flag[] = [
+  ...VM_FLAGS,
+  {
+    name: 'entrypoint',
+    value: 'PROGRAM',
+    doc: "Put this in front of the program instead of the image's ENTRYPOINT; an empty text puts nothing there",
+  },
+  {
+    name: 'init',
+    value: 'PROGRAM',
+    doc: "Run the image's own init (/sbin/init) as process 1 of what the program sees (default: a small one of ours)",
+  },
+  ...PROGRAM_FLAGS,
+  {
+    name: 'script',
+    value: 'FILE',
+    doc: 'Run this script (- is our standard input): by its #! line, else bash -e, else sh -e',
+  },
+  { name: 'workspace', doc: 'Copy the current directory to the same path in the guest, and work there' },
+  {
+    name: 'put',
+    value: 'SRC:DST',
+    repeatable: true,
+    doc: 'Copy a file or directory into the guest first; DST is the new name itself',
+  },
+  {
+    name: 'get',
+    value: 'GLOB[:DIR]',
+    repeatable: true,
+    doc: 'Bring what matches in the guest home afterwards, also when the program failed',
+  },
+  { name: 'name', value: 'NAME', doc: 'Name of the VM (default: made up)' },
+  { name: 'keep', doc: 'Leave the VM running afterwards, for a day at most' },
+  { name: 'report', value: 'FILE', doc: 'Write what happened to a JSON file' },
+];

@@ -1,0 +1,61 @@
+import type { ProcessIdentity } from '../../core/process-identity.js';
+import { startDaemon } from '../../process/daemon.js';
+import { endProcess } from '../../process/end.js';
+import type { VmRecord } from '../../store/record.js';
+import { waitUntilUp } from '../vm-process.js';
+import type { QemuHost, VmPlan } from './plan.js';
+import { QEMU_INSTALL_HINT } from './version.js';
+
+/** From the start of QEMU to the first answer on its control socket; a loaded host takes seconds. */
+export const START_TIMEOUT_MS = 30_000;
+
+/** @param descriptors open files that it gets as its descriptors 3, 4 and so on */
+export async function startQemu(
+  { processes, searchPath }: QemuHost,
+  argv: readonly string[],
+  logFile: string,
+  descriptors: readonly number[] = [],
+): Promise<ProcessIdentity> {
+  return startDaemon(argv, {
+    processes,
+    logFile,
+    descriptors,
+    // Nothing of the job's environment, where secrets are, is for a process that a guest may break into.
+    env: { PATH: searchPath },
+    installHint: QEMU_INSTALL_HINT,
+  });
+}
+
+export interface LaunchOptions {
+  readonly descriptors?: readonly number[];
+  /** What the record is to say, besides which process it is. */
+  readonly record: Pick<VmRecord, 'template'>;
+  /** One try; false means not yet. */
+  readonly isUp: (signal: AbortSignal) => Promise<boolean>;
+  readonly signal: AbortSignal;
+}
+
+/** Starts the QEMU of a VM and waits until it is up, while the record learns which process that is. One that fails is ended. */
+export async function launch(
+  host: QemuHost,
+  { name, paths }: VmPlan,
+  argv: readonly string[],
+  { descriptors, record, isUp, signal }: LaunchOptions,
+): Promise<VmRecord> {
+  const { store, processes } = host;
+  const vmm = await startQemu(host, argv, paths.vmmLog, descriptors);
+  const recorded = store.vms.update(name, { vmm, ...record });
+  // It is waited for in any case; here only so that it cannot fail unheard before.
+  recorded.catch(() => undefined);
+  try {
+    const started = { program: 'QEMU', process: vmm, logFile: paths.vmmLog };
+    await waitUntilUp(started, { processes, isUp, timeoutMs: START_TIMEOUT_MS, signal });
+    return await recorded;
+  } catch (error) {
+    await recorded.catch(() => undefined);
+    // First the record: one that names a process that is gone is somebody's to reap.
+    await store.vms.update(name, { vmm: undefined, template: undefined });
+    await endProcess(processes, vmm, 0);
+    throw error;
+  }
+}
