@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+import { VmRunnerError } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
 import { acquireLock } from '../store/lock.js';
 import type { StorePaths } from '../store/paths.js';
@@ -12,6 +11,7 @@ import type { DefaultImage } from './debian/default-image.js';
 import type { Recipe } from './debian/recipe.js';
 import { digestOf, sha256 } from './digest.js';
 import { isThere } from './finished.js';
+import { GUEST_FILES, readGuestDescription } from './guest-files.js';
 import { readDescription } from './image-files.js';
 import type { BaseGuest, LocalImage } from './image.js';
 import { buildInitramfs } from './initramfs.js';
@@ -32,10 +32,6 @@ export interface BaseGuestOptions {
   readonly scratch: string;
 }
 
-/** Written last: with it the guest is whole. */
-const DESCRIPTION = 'guest.json';
-const KERNEL = 'vmlinuz';
-const INITRAMFS = 'initramfs.cpio';
 /** Raised when another initramfs is made of the same parts. */
 const VERSION = 1;
 
@@ -92,20 +88,11 @@ export class BaseGuests {
 
   async #read(root: LocalImage, shipped: Shipped): Promise<BaseGuest | undefined> {
     const directory = this.#directory(root, shipped);
-    const file = path.join(directory, DESCRIPTION);
     const scratch = scratchFile(this.#options.store, shipped.scratch);
-    let text: string;
-    try {
-      text = await readFile(file, 'utf8');
-    } catch (cause) {
-      if (systemCode(cause) === 'ENOENT') return undefined;
-      throw fileError('read the description of a guest', file, cause);
-    }
-    if (!(await isThere(scratch))) return undefined;
-    const digest = /"digest": "(sha256:[0-9a-f]{64})"/.exec(text)?.[1];
-    // Damaged: it is made again, like one that is missing.
-    if (digest === undefined) return undefined;
-    return { digest, kernel: path.join(directory, KERNEL), initramfs: path.join(directory, INITRAMFS), scratch, root };
+    const description = await readGuestDescription(directory);
+    if (description === undefined || !(await isThere(scratch))) return undefined;
+    const at = (name: 'kernel' | 'initramfs'): string => path.join(directory, GUEST_FILES[name]);
+    return { digest: description.digest, kernel: at('kernel'), initramfs: at('initramfs'), scratch, root };
   }
 
   async #make(root: LocalImage, shipped: Shipped): Promise<void> {
@@ -129,9 +116,9 @@ export class BaseGuests {
     await intoPlace(this.#options, this.#directory(root, shipped), async (temporary) => {
       const write = (name: string, data: string | Uint8Array): Promise<void> =>
         writeWhole(path.join(temporary, name), data, 0o444);
-      await write(KERNEL, boot.kernel);
-      await write(INITRAMFS, initramfs);
-      await write(DESCRIPTION, `${JSON.stringify(description, undefined, 2)}\n`);
+      await write(GUEST_FILES.kernel, boot.kernel);
+      await write(GUEST_FILES.initramfs, initramfs);
+      await write(GUEST_FILES.description, `${JSON.stringify(description, undefined, 2)}\n`);
     });
   }
 }

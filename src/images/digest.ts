@@ -12,12 +12,19 @@ export function digestOf(data: string | Uint8Array): string {
   return `sha256:${sha256(data)}`;
 }
 
+const SHA256 = /^sha256:([0-9a-f]{64})$/;
+
+/** Whether a text is a digest of the kind that we know: OCI allows others, and nobody uses them. */
+export function isDigest(text: unknown): text is string {
+  return typeof text === 'string' && SHA256.test(text);
+}
+
 /**
  * The digits of a digest, which are safe as a file name.
- * @throws image-invalid when it is no SHA-256 digest: others are allowed by OCI, and nobody uses them.
+ * @throws image-invalid when it is no SHA-256 digest.
  */
 export function digestHex(digest: string): string {
-  const match = /^sha256:([0-9a-f]{64})$/.exec(digest);
-  if (match?.[1] !== undefined) return match[1];
+  const digits = SHA256.exec(digest)?.[1];
+  if (digits !== undefined) return digits;
   throw new VmRunnerError('image-invalid', 'not a SHA-256 digest', { subject: JSON.stringify(digest.slice(0, 100)) });
 }

@@ -1,6 +1,9 @@
-import { chmod, open, stat } from 'node:fs/promises';
+import { chmod, stat } from 'node:fs/promises';
 
 import { fileError, systemCode } from '../core/errors.js';
+import { syncPath } from '../store/whole-file.js';
+
+const FINISH = 'finish a file of an image';
 
 /** Whether there is a file of that name. */
 export async function isThere(file: string): Promise<boolean> {
@@ -18,25 +21,12 @@ export async function sealFile(file: string): Promise<void> {
   try {
     await chmod(file, 0o444);
   } catch (cause) {
-    throw fileError('finish a file of an image', file, cause);
+    throw fileError(FINISH, file, cause);
   }
-  await sync(file);
+  await syncPath(file, FINISH);
 }
 
 /** Brings the names in a directory to the disk. */
 export async function syncDirectory(directory: string): Promise<void> {
-  await sync(directory);
-}
-
-async function sync(file: string): Promise<void> {
-  try {
-    const handle = await open(file, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (cause) {
-    throw fileError('finish a file of an image', file, cause);
-  }
+  await syncPath(directory, FINISH);
 }

@@ -1,8 +1,9 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode } from '../core/errors.js';
 import { VmRecords } from '../store/vms.js';
+import { readGuestDescription } from './guest-files.js';
 import { imageDirectory, readDescription, type ImageDescription } from './image-files.js';
 import type { Rooms } from './in-use.js';
 import type { StoredImage } from './library.js';
@@ -67,9 +68,8 @@ export async function rootsOfGuests({ store }: Rooms): Promise<ReadonlyMap<strin
   const roots = new Map<string, string>();
   for (const name of (await namesIn(store.guests)).filter(isHex)) {
     const directory = path.join(store.guests, name);
-    const text = await readFile(path.join(directory, 'guest.json'), 'utf8').catch(() => '');
-    const root = /"root": "(sha256:[0-9a-f]{64})"/.exec(text)?.[1];
-    if (root !== undefined) roots.set(directory, root);
+    const description = await readGuestDescription(directory);
+    if (description !== undefined) roots.set(directory, description.root);
   }
   return roots;
 }

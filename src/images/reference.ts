@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net';
 
 import { VmRunnerError } from '../core/errors.js';
 import { DEFAULT_IMAGE } from '../core/job.js';
+import { isDigest } from './digest.js';
 
 /** An image in a container registry. */
 export interface RegistryReference {
@@ -39,7 +40,6 @@ const MOST_LOCAL_CHARACTERS = 128;
 const PATH_COMPONENT = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*$/;
 const HOST_COMPONENT = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const TAG = /^\w[\w.-]{0,127}$/;
-const SHA256 = /^sha256:[0-9a-f]{64}$/;
 
 const FORMS =
   'Give a name such as node:22, ghcr.io/owner/name@sha256:…, oci:DIRECTORY, docker-archive:FILE, rootfs:FILE, local/NAME or default.';
@@ -80,11 +80,6 @@ export function canonicalName(reference: Reference): string {
     case 'name':
       return `${LOCAL_PREFIX}${reference.name}`;
   }
-}
-
-/** Whether a text is a digest of the kind that we know: it is also a safe part of a file name, less its colon. */
-export function isDigest(text: unknown): text is string {
-  return typeof text === 'string' && SHA256.test(text);
 }
 
 /** A registry's host in the form that {@link RegistryReference} has it; `undefined` when the text is none. */

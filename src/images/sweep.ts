@@ -4,6 +4,7 @@ import path from 'node:path';
 import { acquireLock } from '../store/lock.js';
 import { digestHex } from './digest.js';
 import { fileStep } from './file-step.js';
+import { GUEST_FILES } from './guest-files.js';
 import { imageDirectory, IMAGE_FILES, type ImageDescription } from './image-files.js';
 import { whenNobodyMakesImages, type Rooms } from './in-use.js';
 import { allImages, allLayers, imagesOfVms, rootsOfGuests, usedAt } from './inventory.js';
@@ -75,7 +76,7 @@ async function sweepGuests(options: SweepOptions): Promise<number> {
   let bytes = 0;
   for (const [directory, root] of await rootsOfGuests(options)) {
     if (root === options.currentRoot || (await isInGrace(root, options))) continue;
-    bytes += await bytesOf(path.join(directory, 'initramfs.cpio'));
+    bytes += await bytesOf(path.join(directory, GUEST_FILES.initramfs));
     await fileStep('remove a guest', directory, rm(directory, { recursive: true, force: true }));
   }
   return bytes;

@@ -25,6 +25,20 @@ export async function writeWhole(path: string, data: string | Uint8Array, mode =
   }
 }
 
+/** Brings a finished file, or the names in a directory, to the disk. @param action for the sentence when that fails */
+export async function syncPath(path: string, action: string): Promise<void> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    throw fileError(action, path, cause);
+  }
+}
+
 /**
  * The file that a person means by a path: links are followed, and what is no regular file is refused, since a whole file
  * takes the place of what is there (of /dev/stdout, too).

@@ -1,5 +1,5 @@
 import { VmRunnerError } from '../../core/errors.js';
-import { isDigest } from '../reference.js';
+import { isDigest } from '../digest.js';
 import { jsonObject } from './body.js';
 import type { Platform } from './manifest.js';
 

@@ -1,6 +1,6 @@
 import { VmRunnerError } from '../../core/errors.js';
 import { printable } from '../../core/printable.js';
-import { isDigest } from '../reference.js';
+import { isDigest } from '../digest.js';
 import { jsonObject } from './body.js';
 import { documentKind, isEncrypted, isImageConfig, isLayer } from './media-type.js';
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode, VmRunnerError } from '../../core/errors.js';
-import { writeWhole } from '../../store/whole-file.js';
+import { syncPath, writeWhole } from '../../store/whole-file.js';
 
 /** Where the files of a template are. */
 export interface TemplatePaths {
@@ -114,16 +114,7 @@ export async function checkTemplate(paths: TemplatePaths, { files }: TemplateDes
 }
 
 async function seal(file: string): Promise<FileFacts> {
-  try {
-    const handle = await open(file, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (cause) {
-    throw fileError('finish a file of a template', file, cause);
-  }
+  await syncPath(file, 'finish a file of a template');
   return facts(file);
 }
 
