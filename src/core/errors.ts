@@ -18,14 +18,22 @@ const BLAME_OF = {
   'guest-disk-full': 'user',
   'no-such-vm': 'user',
   'timed-out': 'user',
+  // The operator of the host does not allow it.
+  'not-allowed': 'user',
+  // What the job did to its own VM.
+  'disk-limit': 'user',
+  'guest-out-of-memory': 'user',
+  'guest-ended': 'user',
   // This host cannot do it, or something on it broke.
   'host-unsupported': 'infra',
   'host-tool-missing': 'infra',
   'host-tool-failed': 'infra',
   'host-file-failed': 'infra',
   'disk-full': 'infra',
+  'no-capacity': 'infra',
   'store-busy': 'infra',
   'store-damaged': 'infra',
+  'store-newer': 'infra',
   'image-build-failed': 'infra',
   'registry-failed': 'infra',
   'vm-start-failed': 'infra',

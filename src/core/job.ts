@@ -27,6 +27,8 @@ export interface VmRequest {
   /** Virtual processors. Default: 1 under software emulation, 2 with hardware acceleration. */
   readonly cpus: number | undefined;
   readonly memoryMiB: number;
+  /** The most that the VM's own disk may take of the host's, in MiB. Default: {@link DEFAULT_DISK_MIB}. */
+  readonly diskMiB?: number | undefined;
   readonly network: NetworkPolicy;
 }
 
@@ -50,12 +52,15 @@ export interface RootRequest {
   readonly workspace?: string | undefined;
   /** The image's own init and its arguments, as process 1 of what the job sees. Default: one that only reaps. */
   readonly init?: readonly string[] | undefined;
+  /** Most processes and threads of the job together. Default: as many as the guest's kernel allows. */
+  readonly pids?: number | undefined;
   /** Whether what the job changes becomes a layer. */
   readonly keepsChanges?: boolean;
 }
 
 export const DEFAULT_IMAGE = 'default';
 export const DEFAULT_MEMORY_MIB = 2048;
+export const DEFAULT_DISK_MIB = 16 * 1024;
 /** How long a VM may take from the start of its process to the first answer of its agent. */
 export const DEFAULT_BOOT_TIMEOUT_MS = 120_000;
 

@@ -6,7 +6,7 @@ import { enter, type EnterOptions } from './enter.js';
 import { exec, type ExecOptions, type ProgramEnd } from './exec.js';
 import { forward, type ForwardTarget } from './forward.js';
 import { getFile, type GetFileOptions } from './get-file.js';
-import type { InfoResponse } from './gen/vmrunner/agent/v1/system_pb.js';
+import type { InfoResponse, UsageResponse } from './gen/vmrunner/agent/v1/system_pb.js';
 import { getLayer, type GetLayerOptions } from './layer.js';
 import {
   list,
@@ -23,7 +23,7 @@ import { putFile, type PutOptions } from './put-file.js';
 import type { InRoot } from './root.js';
 import { signalProgram } from './signal.js';
 import type { GuestAgent } from './surface.js';
-import { growDisk, info, resolveAddresses, resume, shutdown, type GrownDisk, type Identity } from './system.js';
+import { growDisk, info, resolveAddresses, resume, shutdown, type GrownDisk, type Identity, usage } from './system.js';
 import { getTree, putTree, type GetTreeOptions, type TreeSelection } from './tree.js';
 import type { Unpacked } from './unpack.js';
 
@@ -40,6 +40,10 @@ export class NativeAgent implements GuestAgent {
 
   info(): Promise<InfoResponse> {
     return info(this.#connection.client);
+  }
+
+  usage(signal?: AbortSignal): Promise<UsageResponse> {
+    return usage(this.#connection.client, signal);
   }
 
   resume(identity: Identity): Promise<readonly string[]> {

@@ -5,7 +5,7 @@ import type { EnterOptions } from './enter.js';
 import type { ExecOptions, ProgramEnd } from './exec.js';
 import type { ForwardTarget } from './forward.js';
 import type { GetFileOptions } from './get-file.js';
-import type { InfoResponse } from './gen/vmrunner/agent/v1/system_pb.js';
+import type { InfoResponse, UsageResponse } from './gen/vmrunner/agent/v1/system_pb.js';
 import type { GetLayerOptions } from './layer.js';
 import type { ListOptions, MakeDirectoryOptions, PathInfo, RemoveOptions, StatOptions } from './paths.js';
 import type { PutOptions } from './put-file.js';
@@ -25,6 +25,8 @@ export interface GuestAgent extends AsyncDisposable {
    */
   readonly capabilities: readonly string[];
   info(): Promise<InfoResponse>;
+  /** What the guest uses now: what it says, and no more than that. */
+  usage(signal?: AbortSignal): Promise<UsageResponse>;
   /** @returns what was done of it: `clock`, `entropy`, `hostname`, `machine-id`, `network` */
   resume(identity: Identity): Promise<readonly string[]>;
 

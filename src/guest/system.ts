@@ -4,7 +4,7 @@ import type { GuestNetwork } from '../core/network.js';
 import { callUnary } from './call.js';
 import { GROW_DISK_MS, SHORT_CALL_MS, SHUTDOWN_MS } from './deadlines.js';
 import { AgentService } from './gen/vmrunner/agent/v1/agent_pb.js';
-import type { InfoResponse } from './gen/vmrunner/agent/v1/system_pb.js';
+import type { InfoResponse, UsageResponse } from './gen/vmrunner/agent/v1/system_pb.js';
 import { rootOf, type InRoot } from './root.js';
 import { guestError } from './status.js';
 
@@ -37,6 +37,12 @@ const MOST_ADDRESSES = 1000;
 export async function info(client: Client, signal?: AbortSignal): Promise<InfoResponse> {
   return await short('ask the agent who it is', () =>
     callUnary(client, AgentService.method.info, {}, { timeoutMs: SHORT_CALL_MS, signal }),
+  );
+}
+
+export async function usage(client: Client, signal?: AbortSignal): Promise<UsageResponse> {
+  return await short('ask the guest what it uses', () =>
+    callUnary(client, AgentService.method.usage, {}, { timeoutMs: SHORT_CALL_MS, signal }),
   );
 }
 

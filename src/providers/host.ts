@@ -1,3 +1,4 @@
+import { DEFAULT_HOST_CONFIG, type HostConfig } from '../config/host-config.js';
 import type { Recipe } from '../images/debian/recipe.js';
 import type { RegistryOptions } from '../images/registry/options.js';
 import { LinuxProcessTable } from '../process/table.js';
@@ -20,6 +21,8 @@ export interface OpenHostOptions {
   readonly registries?: RegistryOptions | undefined;
   /** What the default image is made of. Default: `DEFAULT_RECIPE`. */
   readonly recipe?: Recipe | undefined;
+  /** What the operator decides. Default: `DEFAULT_HOST_CONFIG`. */
+  readonly config?: HostConfig | undefined;
   /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: false. */
   readonly isolateTemplates?: boolean | undefined;
 }
@@ -43,5 +46,9 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
     ...(options.isolateTemplates === undefined ? {} : { isolateTemplates: options.isolateTemplates }),
   });
-  return { store, processes, images, templates, provider: providerNamed(options.provider), providers, providerNamed };
+  return {
+    ...{ store, processes, images, templates, providers, providerNamed },
+    config: options.config ?? DEFAULT_HOST_CONFIG,
+    provider: providerNamed(options.provider),
+  };
 }

@@ -1,3 +1,4 @@
+import type { HostConfig } from '../config/host-config.js';
 import type { Endpoint } from '../core/endpoint.js';
 import type { Finding } from '../core/finding.js';
 import type { VmRequest } from '../core/job.js';
@@ -82,6 +83,7 @@ export interface Templates {
 
 /** What the stages work with on this host. Front ends open one and pass it down. */
 export interface Host {
+  readonly config: HostConfig;
   readonly store: Store;
   readonly processes: ProcessTable;
   readonly images: ImageLibrary;

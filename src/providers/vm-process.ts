@@ -1,5 +1,6 @@
 import { abortReason, Deadline, delay } from '../core/deadline.js';
 import { VmRunnerError } from '../core/errors.js';
+import { DEFAULT_DISK_MIB } from '../core/job.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
 import { formatDuration } from '../core/units.js';
 import { endProcess, findByArgument } from '../process/end.js';
@@ -16,7 +17,19 @@ export function newRecord(
   made: Pick<VmRecord, 'provider' | 'endpoint' | 'cpus'>,
   now = Date.now(),
 ): VmRecord {
-  const { name, incarnation, image, boot, memoryMiB, network, owner, expiresAt, frontEnd, job } = request;
+  const {
+    name,
+    incarnation,
+    image,
+    boot,
+    memoryMiB,
+    diskMiB = DEFAULT_DISK_MIB,
+    network,
+    owner,
+    expiresAt,
+    frontEnd,
+    job,
+  } = request;
   if (!isVmName(name)) {
     throw new VmRunnerError('invalid-input', 'not a name for a VM', {
       subject: name,
@@ -25,7 +38,7 @@ export function newRecord(
   }
   return {
     version: 1,
-    ...{ name, incarnation, image, memoryMiB, network, owner, expiresAt, frontEnd, job },
+    ...{ name, incarnation, image, memoryMiB, diskMiB, network, owner, expiresAt, frontEnd, job },
     imageDigest: (boot?.image ?? boot?.base.root)?.digest,
     template: undefined,
     workingDirectory: undefined,

@@ -1,6 +1,6 @@
 import { parseEndpoint, type Endpoint } from '../core/endpoint.js';
 import { VmRunnerError } from '../core/errors.js';
-import { NETWORK_POLICIES, type NetworkPolicy } from '../core/job.js';
+import { DEFAULT_DISK_MIB, NETWORK_POLICIES, type NetworkPolicy } from '../core/job.js';
 import { parseProcessIdentity, type ProcessIdentity } from '../core/process-identity.js';
 
 /** The latest time that a date can be. */
@@ -35,6 +35,8 @@ export interface VmRecord {
   readonly user: string | undefined;
   readonly cpus: number;
   readonly memoryMiB: number;
+  /** The most that its own disk may take of the host's. */
+  readonly diskMiB: number;
   readonly network: NetworkPolicy;
   /** Who asked: `cli`, `gitlab` or `action`, and for which job. Shown to people. */
   readonly frontEnd: string;
@@ -94,6 +96,8 @@ export function parseRecord(text: string, path: string): VmRecord {
     user: optional('user'),
     cpus: number('cpus'),
     memoryMiB: number('memoryMiB'),
+    // A record of an older vm-runner says nothing.
+    diskMiB: typeof fields['diskMiB'] === 'number' ? fields['diskMiB'] : DEFAULT_DISK_MIB,
     network,
     frontEnd: string('frontEnd'),
     job: optional('job'),

@@ -30,6 +30,7 @@ function recordNamed(name: string, change: Partial<VmRecord> = {}): VmRecord {
     user: undefined,
     cpus: 1,
     memoryMiB: 512,
+    diskMiB: 1024,
     network: 'none',
     frontEnd: 'cli',
     job: undefined,

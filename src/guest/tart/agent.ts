@@ -10,7 +10,7 @@ import type { DetachOptions } from '../detach.js';
 import type { Connection } from '../dial.js';
 import type { ExecOptions, ProgramEnd } from '../exec.js';
 import { Agent } from '../gen/tart_pb.js';
-import { InfoResponseSchema, type InfoResponse } from '../gen/vmrunner/agent/v1/system_pb.js';
+import { InfoResponseSchema, type InfoResponse, type UsageResponse } from '../gen/vmrunner/agent/v1/system_pb.js';
 import type { GetFileOptions } from '../get-file.js';
 import type { ListOptions, MakeDirectoryOptions, PathInfo, RemoveOptions, StatOptions } from '../paths.js';
 import type { PutOptions } from '../put-file.js';
@@ -145,6 +145,10 @@ export class TartAgent implements GuestAgent {
     return await this.#within(WALK_MS, `remove ${path} in the guest`, options.signal, (signal) =>
       remove(this.#client, path, options, signal),
     );
+  }
+
+  usage(): Promise<UsageResponse> {
+    return Promise.reject(beyondTart('say what it uses'));
   }
 
   growDisk(): Promise<GrownDisk> {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file vmrunner/agent/v1/system.proto.
  */
 export const file_vmrunner_agent_v1_system: GenFile = /*@__PURE__*/
-  fileDesc("Ch52bXJ1bm5lci9hZ2VudC92MS9zeXN0ZW0ucHJvdG8SEXZtcnVubmVyLmFnZW50LnYxIg0KC0luZm9SZXF1ZXN0IqUCCgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIUCgxjYXBhYmlsaXRpZXMYAyADKAkSCgoCb3MYBCABKAkSDAoEYXJjaBgFIAEoCRIOCgZrZXJuZWwYBiABKAkSEAoIaG9zdG5hbWUYByABKAkSDwoHYm9vdF9pZBgIIAEoCRIRCgl1cHRpbWVfbXMYCSABKAQSFAoMbWVtb3J5X2J5dGVzGAogASgEEi8KCmJvb3RfbWFya3MYCyADKAsyGy52bXJ1bm5lci5hZ2VudC52MS5Cb290TWFyaxIXCg9yb290X2Rpc2tfYnl0ZXMYDCABKAQSHAoUcm9vdF9kaXNrX2ZyZWVfYnl0ZXMYDSABKAQiKwoIQm9vdE1hcmsSDAoEbmFtZRgBIAEoCRIRCgl1cHRpbWVfbXMYAiABKAQihwEKDVJlc3VtZVJlcXVlc3QSEgoKdW5peF9uYW5vcxgBIAEoAxIPCgdlbnRyb3B5GAIgASgMEhAKCGhvc3RuYW1lGAMgASgJEhIKCm1hY2hpbmVfaWQYBCABKAkSKwoHbmV0d29yaxgFIAEoCzIaLnZtcnVubmVyLmFnZW50LnYxLk5ldHdvcmsiVwoHTmV0d29yaxIPCgdhZGRyZXNzGAEgASgJEhUKDXByZWZpeF9sZW5ndGgYAiABKA0SDwoHZ2F0ZXdheRgDIAEoCRITCgtuYW1lc2VydmVycxgEIAMoCSIeCg5SZXN1bWVSZXNwb25zZRIMCgRkb25lGAEgAygJIkYKD0dyb3dEaXNrUmVxdWVzdBIlCgRyb290GAEgASgOMhcudm1ydW5uZXIuYWdlbnQudjEuUm9vdBIMCgRwYXRoGAIgASgJInoKEEdyb3dEaXNrUmVzcG9uc2USDgoGZGV2aWNlGAEgASgJEhIKCmZpbGVzeXN0ZW0YAiABKAkSFAoMYnl0ZXNfYmVmb3JlGAMgASgEEhMKC2J5dGVzX2FmdGVyGAQgASgEEhcKD3BhcnRpdGlvbl9ncm93bhgFIAEoCCISChBSZXNvbHZlSVBSZXF1ZXN0IiYKEVJlc29sdmVJUFJlc3BvbnNlEhEKCWFkZHJlc3NlcxgBIAMoCSIRCg9TaHV0ZG93blJlcXVlc3QiEgoQU2h1dGRvd25SZXNwb25zZWIGcHJvdG8z", [file_vmrunner_agent_v1_root]);
+  fileDesc("Ch52bXJ1bm5lci9hZ2VudC92MS9zeXN0ZW0ucHJvdG8SEXZtcnVubmVyLmFnZW50LnYxIg0KC0luZm9SZXF1ZXN0IqUCCgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIUCgxjYXBhYmlsaXRpZXMYAyADKAkSCgoCb3MYBCABKAkSDAoEYXJjaBgFIAEoCRIOCgZrZXJuZWwYBiABKAkSEAoIaG9zdG5hbWUYByABKAkSDwoHYm9vdF9pZBgIIAEoCRIRCgl1cHRpbWVfbXMYCSABKAQSFAoMbWVtb3J5X2J5dGVzGAogASgEEi8KCmJvb3RfbWFya3MYCyADKAsyGy52bXJ1bm5lci5hZ2VudC52MS5Cb290TWFyaxIXCg9yb290X2Rpc2tfYnl0ZXMYDCABKAQSHAoUcm9vdF9kaXNrX2ZyZWVfYnl0ZXMYDSABKAQiKwoIQm9vdE1hcmsSDAoEbmFtZRgBIAEoCRIRCgl1cHRpbWVfbXMYAiABKAQihwEKDVJlc3VtZVJlcXVlc3QSEgoKdW5peF9uYW5vcxgBIAEoAxIPCgdlbnRyb3B5GAIgASgMEhAKCGhvc3RuYW1lGAMgASgJEhIKCm1hY2hpbmVfaWQYBCABKAkSKwoHbmV0d29yaxgFIAEoCzIaLnZtcnVubmVyLmFnZW50LnYxLk5ldHdvcmsiVwoHTmV0d29yaxIPCgdhZGRyZXNzGAEgASgJEhUKDXByZWZpeF9sZW5ndGgYAiABKA0SDwoHZ2F0ZXdheRgDIAEoCRITCgtuYW1lc2VydmVycxgEIAMoCSIeCg5SZXN1bWVSZXNwb25zZRIMCgRkb25lGAEgAygJIkYKD0dyb3dEaXNrUmVxdWVzdBIlCgRyb290GAEgASgOMhcudm1ydW5uZXIuYWdlbnQudjEuUm9vdBIMCgRwYXRoGAIgASgJInoKEEdyb3dEaXNrUmVzcG9uc2USDgoGZGV2aWNlGAEgASgJEhIKCmZpbGVzeXN0ZW0YAiABKAkSFAoMYnl0ZXNfYmVmb3JlGAMgASgEEhMKC2J5dGVzX2FmdGVyGAQgASgEEhcKD3BhcnRpdGlvbl9ncm93bhgFIAEoCCISChBSZXNvbHZlSVBSZXF1ZXN0IiYKEVJlc29sdmVJUFJlc3BvbnNlEhEKCWFkZHJlc3NlcxgBIAMoCSIRCg9TaHV0ZG93blJlcXVlc3QiEgoQU2h1dGRvd25SZXNwb25zZSIOCgxVc2FnZVJlcXVlc3Qi8gEKDVVzYWdlUmVzcG9uc2USEQoJdXB0aW1lX21zGAEgASgEEhMKC2NwdV9idXN5X21zGAIgASgEEhQKDG1lbW9yeV9ieXRlcxgDIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAQgASgEEhEKCW9vbV9raWxscxgFIAEoBBIXCg9yb290X2Rpc2tfYnl0ZXMYBiABKAQSHAoUcm9vdF9kaXNrX2ZyZWVfYnl0ZXMYByABKAQSFgoOcmVjZWl2ZWRfYnl0ZXMYCCABKAQSEgoKc2VudF9ieXRlcxgJIAEoBBINCgV0YXNrcxgKIAEoDWIGcHJvdG8z", [file_vmrunner_agent_v1_root]);
 
 /**
  * @generated from message vmrunner.agent.v1.InfoRequest
@@ -47,7 +47,7 @@ export type InfoResponse = Message<"vmrunner.agent.v1.InfoResponse"> & {
 
   /**
    * Optional parts that this agent serves: "tart"; "cgroup", whole process trees are ended in one stroke; "init", it is PID 1;
-   * "enter" and "layer", the calls of these names.
+   * "enter", "layer" and "usage", the calls of these names.
    *
    * @generated from field: repeated string capabilities = 3;
    */
@@ -377,4 +377,94 @@ export type ShutdownResponse = Message<"vmrunner.agent.v1.ShutdownResponse"> & {
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
   messageDesc(file_vmrunner_agent_v1_system, 11);
+
+/**
+ * @generated from message vmrunner.agent.v1.UsageRequest
+ */
+export type UsageRequest = Message<"vmrunner.agent.v1.UsageRequest"> & {
+};
+
+/**
+ * Describes the message vmrunner.agent.v1.UsageRequest.
+ * Use `create(UsageRequestSchema)` to create a new message.
+ */
+export const UsageRequestSchema: GenMessage<UsageRequest> = /*@__PURE__*/
+  messageDesc(file_vmrunner_agent_v1_system, 12);
+
+/**
+ * What the guest uses now. All numbers are of the whole guest, since its kernel started where they count something; those
+ * of a clone start with its template. 0 where the agent cannot tell.
+ *
+ * @generated from message vmrunner.agent.v1.UsageResponse
+ */
+export type UsageResponse = Message<"vmrunner.agent.v1.UsageResponse"> & {
+  /**
+   * @generated from field: uint64 uptime_ms = 1;
+   */
+  uptimeMs: bigint;
+
+  /**
+   * Time that processors did something, all of them together.
+   *
+   * @generated from field: uint64 cpu_busy_ms = 2;
+   */
+  cpuBusyMs: bigint;
+
+  /**
+   * @generated from field: uint64 memory_bytes = 3;
+   */
+  memoryBytes: bigint;
+
+  /**
+   * What programs could still have without swapping (MemAvailable).
+   *
+   * @generated from field: uint64 memory_available_bytes = 4;
+   */
+  memoryAvailableBytes: bigint;
+
+  /**
+   * Programs that the kernel killed because there was no memory left (oom_kill of /proc/vmstat).
+   *
+   * @generated from field: uint64 oom_kills = 5;
+   */
+  oomKills: bigint;
+
+  /**
+   * As in InfoResponse.
+   *
+   * @generated from field: uint64 root_disk_bytes = 6;
+   */
+  rootDiskBytes: bigint;
+
+  /**
+   * @generated from field: uint64 root_disk_free_bytes = 7;
+   */
+  rootDiskFreeBytes: bigint;
+
+  /**
+   * Of all interfaces but loopback.
+   *
+   * @generated from field: uint64 received_bytes = 8;
+   */
+  receivedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 sent_bytes = 9;
+   */
+  sentBytes: bigint;
+
+  /**
+   * Processes and threads.
+   *
+   * @generated from field: uint32 tasks = 10;
+   */
+  tasks: number;
+};
+
+/**
+ * Describes the message vmrunner.agent.v1.UsageResponse.
+ * Use `create(UsageResponseSchema)` to create a new message.
+ */
+export const UsageResponseSchema: GenMessage<UsageResponse> = /*@__PURE__*/
+  messageDesc(file_vmrunner_agent_v1_system, 13);
 
