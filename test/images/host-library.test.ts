@@ -194,6 +194,7 @@ const RECORD: VmRecord = {
   ...{
     imageDigest: undefined,
     template: undefined,
+    diskMiB: 1024,
     workingDirectory: undefined,
     user: undefined,
     network: 'none',
