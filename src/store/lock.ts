@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto';
-import { link, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+
+import path from 'node:path';
 
 import pRetry from 'p-retry';
 
 import { abortReason } from '../core/deadline.js';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+import type { CollectOptions, Garbage } from '../core/garbage.js';
 import { parseProcessIdentity, type ProcessIdentity, type ProcessTable } from '../core/process-identity.js';
 import { tryMutex } from './mutex.js';
+import { temporaryName, writerOf } from './whole-file.js';
 
 export interface LockOptions {
   readonly processes: ProcessTable;
@@ -121,6 +124,20 @@ async function removeFile(path: string): Promise<void> {
   }
 }
 
-function temporaryName(path: string): string {
-  return `${path}.${randomBytes(6).toString('hex')}.tmp`;
+/** Locks whose holder is gone: whoever wants one breaks it, but nobody may ever want it again. */
+export async function deadLocks(
+  directory: string,
+  processes: ProcessTable,
+  { dryRun }: Pick<CollectOptions, 'dryRun'>,
+): Promise<readonly Garbage[]> {
+  const garbage: Garbage[] = [];
+  for (const name of await readdir(directory)) {
+    const file = path.join(directory, name);
+    // A file that is being written is no lock yet.
+    if (writerOf(name) !== undefined || (await readHolder(file)) === undefined || (await isHeld(file, processes)))
+      continue;
+    if (!dryRun) await breakLock(file, processes);
+    garbage.push({ kind: 'lock', name, reason: 'its holder is gone', bytes: 0 });
+  }
+  return garbage;
 }
