@@ -5,6 +5,7 @@ import { commit } from './commands/commit.js';
 import { cp } from './commands/cp.js';
 import { doctor } from './commands/doctor.js';
 import { execCommand } from './commands/exec.js';
+import { explain } from './commands/explain.js';
 import { gc } from './commands/gc.js';
 import { imageExport } from './commands/image/export.js';
 import { imageImport } from './commands/image/import.js';
@@ -26,7 +27,7 @@ import type { World } from './world.js';
 const COMMANDS: readonly Command[] = [
   ...[runCommand, ps, execCommand, cp, logs, commit, rm],
   ...[images, imagePull, imageInspect, imageRm, imagePrepare, imageImport, imageExport],
-  ...[templates, templatesRm, gc, doctor],
+  ...[templates, templatesRm, gc, doctor, explain],
 ];
 
 /** Runs one command line and returns its exit code. */

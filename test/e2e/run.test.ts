@@ -139,7 +139,7 @@ describe('vm-runner run in a real guest', () => {
     const { run, options } = await command();
     const { exitCode, stderr } = await run('--', 'sh', '-c', 'echo o > /proc/sysrq-trigger; sleep 100');
     expect(exitCode).toBe(125);
-    expect(stderr).toMatch(/^vm-runner: VM ended by itself: vm-/m);
+    expect(stderr).toMatch(/^vm-runner: error\[vm-died\]: VM ended by itself: vm-/m);
     await expectNothingLeft(options.home);
   });
 
@@ -216,7 +216,7 @@ describe('vm-runner run in a real guest', () => {
     );
     expect({ exitCode, stderr }).toEqual({
       exitCode: 125,
-      stderr: `vm-runner: program not found on this host: ${path.join(bin, 'no-qemu')}. Install it with: apt-get install qemu-system-x86\n`,
+      stderr: `vm-runner: error[host-tool-missing]: program not found on this host: ${path.join(bin, 'no-qemu')}. Install it with: apt-get install qemu-system-x86\n`,
     });
     await expectNothingLeft(options.home);
   });
