@@ -4,6 +4,7 @@ import { VmRunnerError, systemCode, toVmRunnerError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import type { Host } from '../providers/provider.js';
 import { acquireLock } from '../store/lock.js';
+import { LEFT_FILE_MS, removeLeftFiles } from '../store/left-files.js';
 import { boundConsole } from '../store/logs.js';
 import type { VmRecord } from '../store/record.js';
 import { removeAbandoned } from '../store/temporary.js';
@@ -122,6 +123,7 @@ export async function collectGarbage(host: Host, log: Log): Promise<Collected> {
   // First the VMs, which need images and templates.
   const orphans = await reapOrphans(host, log);
   const abandoned = await removeAbandoned(host.store.paths, host.processes);
+  await removeLeftFiles(host.store.paths, host.processes, Date.now() - LEFT_FILE_MS);
   const templates = await host.templates.prune(TEMPLATE_UNUSED_MS);
   return { orphans, abandoned, templates, freedBytes: (await host.images.sweep()).freedBytes };
 }

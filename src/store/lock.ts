@@ -53,10 +53,16 @@ export async function acquireLock(path: string, options: LockOptions): Promise<L
 /** Takes the lock if it is free or its holder is gone; `undefined` when somebody has it. */
 export async function tryLock(path: string, processes: ProcessTable): Promise<Lock | undefined> {
   if (await create(path, processes.self)) return { release: () => removeFile(path) };
-  if (await isHeld(path, processes)) return undefined;
-  await breakLock(path, processes);
+  if (!(await breakDeadLock(path, processes))) return undefined;
   if (await create(path, processes.self)) return { release: () => removeFile(path) };
   return undefined;
+}
+
+/** Removes a lock whose holder is gone. @returns false when it is held */
+export async function breakDeadLock(path: string, processes: ProcessTable): Promise<boolean> {
+  if (await isHeld(path, processes)) return false;
+  await breakLock(path, processes);
+  return true;
 }
 
 async function isHeld(path: string, processes: ProcessTable): Promise<boolean> {
