@@ -61,3 +61,8 @@ export function steps(count: number, most: number): readonly number[] {
   if (process.env['FAULTS'] === 'all' || count <= most) return all;
   return all.filter((step) => Math.floor((step * most) / count) !== Math.floor(((step - 1) * most) / count));
 }
+
+/** The codes of the errors that a program told; a warning is none. */
+export function errorsIn(stderr: string): string[] {
+  return [...stderr.matchAll(/^vm-runner: (?!warning: )[^\n]*\[([a-z-]+)\]$/gm)].map((match) => match[1] ?? '');
+}
