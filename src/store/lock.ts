@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto';
-import { link, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+
+import path from 'node:path';
 
 import pRetry from 'p-retry';
 
 import { abortReason } from '../core/deadline.js';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+import type { CollectOptions, Garbage } from '../core/garbage.js';
 import { parseProcessIdentity, type ProcessIdentity, type ProcessTable } from '../core/process-identity.js';
 import { tryMutex } from './mutex.js';
+import { temporaryName, writerOf } from './whole-file.js';
 
 export interface LockOptions {
   readonly processes: ProcessTable;
@@ -53,16 +56,10 @@ export async function acquireLock(path: string, options: LockOptions): Promise<L
 /** Takes the lock if it is free or its holder is gone; `undefined` when somebody has it. */
 export async function tryLock(path: string, processes: ProcessTable): Promise<Lock | undefined> {
   if (await create(path, processes.self)) return { release: () => removeFile(path) };
-  if (!(await breakDeadLock(path, processes))) return undefined;
+  if (await isHeld(path, processes)) return undefined;
+  await breakLock(path, processes);
   if (await create(path, processes.self)) return { release: () => removeFile(path) };
   return undefined;
-}
-
-/** Removes a lock whose holder is gone. @returns false when it is held */
-export async function breakDeadLock(path: string, processes: ProcessTable): Promise<boolean> {
-  if (await isHeld(path, processes)) return false;
-  await breakLock(path, processes);
-  return true;
 }
 
 async function isHeld(path: string, processes: ProcessTable): Promise<boolean> {
@@ -127,6 +124,20 @@ async function removeFile(path: string): Promise<void> {
   }
 }
 
-function temporaryName(path: string): string {
-  return `${path}.${randomBytes(6).toString('hex')}.tmp`;
+/** Locks whose holder is gone: whoever wants one breaks it, but nobody may ever want it again. */
+export async function deadLocks(
+  directory: string,
+  processes: ProcessTable,
+  { dryRun }: Pick<CollectOptions, 'dryRun'>,
+): Promise<readonly Garbage[]> {
+  const garbage: Garbage[] = [];
+  for (const name of await readdir(directory)) {
+    const file = path.join(directory, name);
+    // A file that is being written is no lock yet.
+    if (writerOf(name) !== undefined || (await readHolder(file)) === undefined || (await isHeld(file, processes)))
+      continue;
+    if (!dryRun) await breakLock(file, processes);
+    garbage.push({ kind: 'lock', name, reason: 'its holder is gone', bytes: 0 });
+  }
+  return garbage;
 }
