@@ -1,5 +1,5 @@
 import { VmRunnerError } from '../core/errors.js';
-import { meantName } from '../core/spelling.js';
+import { suggest } from '../core/suggest.js';
 import { INPUT_NAMES } from './input-table.js';
 
 const PREFIX = 'INPUT_';
@@ -17,7 +17,7 @@ export function misspeltInputs(variables: readonly string[]): VmRunnerError[] {
     if (!variable.startsWith(PREFIX)) continue;
     const given = variable.slice(PREFIX.length).toLowerCase();
     if (INPUT_NAMES.some((name) => name === given)) continue;
-    const meant = meantName(given, INPUT_NAMES);
+    const meant = suggest(given, INPUT_NAMES);
     if (meant === undefined) continue;
     mistakes.push(
       new VmRunnerError('invalid-input', 'no such input', { subject: given, hint: `Did you mean "${meant}"?` }),

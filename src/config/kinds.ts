@@ -27,11 +27,28 @@ export class WrongValue extends Error {
   }
 }
 
+/** Several of them in one setting. */
+export class WrongValues extends Error {
+  readonly all: readonly WrongValue[];
+
+  constructor(all: readonly WrongValue[]) {
+    super('wrong values');
+    this.all = all;
+  }
+}
+
+/** What `read` throws, as a list; anything else is a defect. */
+export function wrongValuesOf(error: unknown): readonly WrongValue[] {
+  if (error instanceof WrongValue) return [error];
+  if (error instanceof WrongValues) return error.all;
+  throw error;
+}
+
 /** How a setting is read. */
 export interface SettingKind<T> {
   /** What stands for the value in docs/HOST.md. */
   readonly form: string;
-  /** @throws WrongValue */
+  /** @throws WrongValue, or WrongValues where there may be several */
   readonly read: (value: TomlValue, checks: HostChecks) => T;
 }
 
@@ -134,7 +151,7 @@ export const MIRROR: SettingKind<string> = {
 
 export function listOf<T>(kind: SettingKind<T>): SettingKind<readonly T[]> {
   const read = (value: TomlValue, checks: HostChecks): readonly T[] => {
-    if (value.kind === 'list') return value.items.map((item) => kind.read(item, checks));
+    if (value.kind === 'list') return readAll(value.items, (item) => kind.read(item, checks));
     throw new WrongValue(value, 'not a list', 'Put it into brackets, with commas between.');
   };
   return { form: `list of ${kind.form}s`, read };
@@ -144,13 +161,28 @@ export function listOf<T>(kind: SettingKind<T>): SettingKind<readonly T[]> {
 export function byRegistry<T>(kind: SettingKind<T>): SettingKind<Readonly<Record<string, T>>> {
   const read = (value: TomlValue, checks: HostChecks): Readonly<Record<string, T>> => {
     if (value.kind !== 'table') throw new WrongValue(value, 'not a table', 'Give a table with a host on each line.');
-    const entries = [...value.entries].map(([host, item]) => {
+    const entries = readAll([...value.entries], ([host, item]) => {
       checked({ kind: 'text', line: item.line, value: host }, checks.registry);
       return [host, kind.read(item, checks)] as const;
     });
     return Object.fromEntries(entries);
   };
   return { form: `table of host = ${kind.form}`, read };
+}
+
+/** Goes on behind a wrong one, so that all of them are told. */
+function readAll<I, T>(items: readonly I[], read: (item: I) => T): readonly T[] {
+  const wrong: WrongValue[] = [];
+  const values = items.flatMap((item) => {
+    try {
+      return [read(item)];
+    } catch (error) {
+      wrong.push(...wrongValuesOf(error));
+      return [];
+    }
+  });
+  if (wrong.length > 0) throw new WrongValues(wrong);
+  return values;
 }
 
 function readText(value: TomlValue): string {

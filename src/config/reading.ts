@@ -1,7 +1,7 @@
 import { VmRunnerError } from '../core/errors.js';
-import { meantName } from '../core/spelling.js';
+import { suggest } from '../core/suggest.js';
 import type { SettingOrigin } from './host-config.js';
-import { WrongValue, type HostChecks } from './kinds.js';
+import { wrongValuesOf, type HostChecks } from './kinds.js';
 import type { Settings, Values } from './schema.js';
 import { renderToml, type TomlTable, type TomlValue } from './toml.js';
 
@@ -32,7 +32,7 @@ export class Reading {
   checkNames(table: TomlTable, known: readonly string[], where: string): void {
     for (const [name, { line, kind }] of table.entries) {
       if (known.includes(name)) continue;
-      const meant = meantName(name, known);
+      const meant = suggest(name, known);
       const hint = meant === undefined ? `There is: ${known.join(', ')}.` : `Did you mean "${meant}"?`;
       this.mistake(line, kind === 'table' ? 'no such table' : 'no such setting', where + name, hint);
     }
@@ -62,8 +62,9 @@ export class Reading {
       this.#remember(value, path);
       return result;
     } catch (error) {
-      if (!(error instanceof WrongValue)) throw error;
-      this.mistake(error.line, error.reason, `${path} = ${error.given}`, error.hint);
+      for (const { line, reason, given, hint } of wrongValuesOf(error)) {
+        this.mistake(line, reason, `${path} = ${given}`, hint);
+      }
       return undefined;
     }
   }

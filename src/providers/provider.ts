@@ -1,6 +1,7 @@
 import type { HostConfig } from '../config/host-config.js';
 import type { Endpoint } from '../core/endpoint.js';
 import type { Finding } from '../core/finding.js';
+import type { CollectOptions, Garbage } from '../core/garbage.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
@@ -71,14 +72,24 @@ export interface TemplateInfo {
   readonly vms: number;
 }
 
+/** How long templates stay. */
+export interface TemplateRules {
+  /** Without a use. */
+  readonly unusedMs: number;
+  /** Of all of them together. Default: no limit. */
+  readonly budgetBytes?: number | undefined;
+}
+
 /** The templates of this host. */
 export interface Templates {
   /** Those that can be read, most recently used first. */
   list(): Promise<readonly TemplateInfo[]>;
   /** Whether there was one of that key. VMs that were cloned from it go on. */
   remove(key: string): Promise<boolean>;
-  /** Removes those that no VM was cloned from for so long. Returns their keys. */
-  prune(unusedForMs: number): Promise<readonly string[]>;
+  /** Looks whether the files of all templates are as they were saved, for `vm-runner doctor`. */
+  verify(): Promise<readonly Finding[]>;
+  /** Takes away those that the rules are against, the least recently used first; never one that a VM was cloned from. */
+  prune(rules: TemplateRules, options: CollectOptions): Promise<readonly Garbage[]>;
 }
 
 /** What the stages work with on this host. Front ends open one and pass it down. */
