@@ -9,7 +9,7 @@ import type { VmRecord } from '../store/record.js';
 import { noSuchVm } from '../store/vms.js';
 import { requireVmName } from './env.js';
 import type { Outcome } from './exit-code.js';
-import { openDriverHost } from './host.js';
+import { driverConfig, openDriverHost } from './host.js';
 import { stageRoot } from './stage-root.js';
 import type { World } from './world.js';
 
@@ -28,7 +28,7 @@ export async function runStage(args: readonly string[], world: World): Promise<O
   const { script, stage } = parseRunArguments(args);
   const name = requireVmName(world.env);
   const content = await readScript(script);
-  const host = await openDriverHost(world);
+  const host = await openDriverHost(world, await driverConfig(world));
   const record = await host.store.vms.read(name);
   if (record === undefined) throw noSuchVm(name);
   const { shells, ...root } = stageRoot(stage);
