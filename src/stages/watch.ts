@@ -84,7 +84,12 @@ export function watchVm(host: WatchedHost, record: VmRecord, log: Log, times: Wa
       void guest.run(disposed.signal).then(end);
     },
     lookOnceMore: async () => {
-      await Promise.all([guest?.askLast(), lookAtFiles()]);
+      const lookAtDisk = async (): Promise<void> => {
+        const reason = isVm ? await disk.look().catch(() => undefined) : undefined;
+        // The work has ended by itself: how it did is its result.
+        if (reason !== undefined) log.warn(reason.message);
+      };
+      await Promise.all([guest?.askLast(), lookAtDisk()]);
     },
     lookClosely: async () => {
       // A process that ends closes its sockets first, and is gone only some moments later.
