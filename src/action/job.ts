@@ -54,7 +54,7 @@ const DEFAULT_DIRECTORY = '/root';
  */
 export async function runJob(host: Host, request: JobRequest, context: JobContext): Promise<JobOutcome> {
   const { inputs } = request;
-  const { log, timeline, signal } = context;
+  const { log, timeline } = context;
   warnAboutReach(host, request.order, log);
   const record = await log.section(`Starting VM ${request.prepare.name}`, async () => {
     const vm = await jobImage(host, request.order, { ...context, frontEnd: request.prepare.frontEnd });
@@ -62,7 +62,7 @@ export async function runJob(host: Host, request: JobRequest, context: JobContex
     log.info(`${sizeOf(made)}: ${renderTimeline(timeline.spans, formatDuration)}`);
     return made;
   });
-  return await withAgent(host, record, signal, async (agent, watched) => {
+  return await withAgent(host, record, context, async (agent, watched) => {
     const ended = await attempt(async () => {
       await putWorkspace(agent, inputs.workspace, context, record, watched);
       return await runInGuest(agent, request, context, record, watched);

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileError, VmRunnerError } from '../core/errors.js';
 import { DEFAULT_IMAGE } from '../core/job.js';
 import { writeThrough } from '../core/write-through.js';
+import { driverLog } from './log.js';
 import { withAgent } from '../stages/attach.js';
 import { run } from '../stages/run.js';
 import type { VmRecord } from '../store/record.js';
@@ -31,8 +32,9 @@ export async function runStage(args: readonly string[], world: World): Promise<O
   const host = await openDriverHost(world, await driverConfig(world));
   const record = await host.store.vms.read(name);
   if (record === undefined) throw noSuchVm(name);
+  const log = driverLog(world.stderr);
   const { shells, ...root } = stageRoot(stage);
-  const status = await withAgent(host, record, world.signal, (agent, signal) =>
+  const status = await withAgent(host, record, { log, signal: world.signal }, (agent, signal) =>
     run(agent, {
       ...(isDefaultImage(record) ? { entrypoint: root.entrypoint } : root),
       program: { kind: 'script', content, args: [], shells: isDefaultImage(record) ? [] : shells },

@@ -38,6 +38,16 @@ export interface CreateContext {
   readonly agentAnswers: (endpoint: Endpoint, signal: AbortSignal) => Promise<void>;
 }
 
+/** What is known of a VM from outside of it. */
+export interface VmReport {
+  /** How its guest ended it; `undefined` while it runs, and when it did not end that way. */
+  readonly ended: 'powered-off' | 'reset' | undefined;
+  /** What was seen on the host of errors of its disks: none, no space left, or another one. */
+  readonly diskError: 'no-space' | 'failed' | undefined;
+  /** Whether the host's kernel killed it for memory. */
+  readonly outOfMemory: boolean;
+}
+
 /** Makes, finds and destroys VMs. Deals in data: it never talks to an agent. */
 export interface Provider {
   readonly name: string;
@@ -50,6 +60,8 @@ export interface Provider {
   create(request: CreateRequest, context: CreateContext): Promise<VmRecord>;
   find(name: string): Promise<VmRecord | undefined>;
   list(): Promise<readonly VmRecord[]>;
+  /** What became of a VM, also of one that has ended and was not destroyed yet. */
+  report(record: VmRecord): Promise<VmReport>;
   /** Ends the VM and removes everything of it. A VM that is not there is success, and so is one half made. */
   destroy(name: string): Promise<void>;
   /** What `vm-runner doctor` tells of this host: can it run VMs? Tries things where that is possible. */

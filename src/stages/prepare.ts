@@ -96,8 +96,9 @@ async function begin(
   host: Host,
   record: VmRecord,
   { image, root, timeoutMs }: Beginning,
-  { timeline, signal }: StageContext,
+  context: StageContext,
 ): Promise<void> {
+  const { timeline } = context;
   const startMs = timeline.elapsedMs;
   const connectError = (): VmRunnerError =>
     new VmRunnerError('boot-timeout', `agent in the guest did not answer within ${formatDuration(timeoutMs)} of boot`, {
@@ -113,7 +114,7 @@ async function begin(
     await timeline.measure('resume', () => resume(agent, record));
     if (image !== undefined) await timeline.measure('enter', () => enterImage(agent, image, root));
   };
-  await withAgent(host, record, signal, work, { timeoutMs, connectError });
+  await withAgent(host, record, context, work, { timeoutMs, connectError });
 }
 
 /** The guest's own marks, laid on the host's clock: its uptime now tells when its kernel started. */

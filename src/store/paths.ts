@@ -67,6 +67,9 @@ export interface VmPaths {
   /** What the programs of the job printed, and the part of it before that. */
   readonly jobLog: string;
   readonly jobLogBefore: string;
+  /** What the process that runs the VM tells by itself, and a pipe that it reads; its name less `.out` and `.in`. */
+  readonly events: string;
+  readonly eventsInput: string;
   readonly qmp: string;
   /** Where a guest that is saved finds its base root, and the control socket of the process that shows it. */
   readonly export: string;
@@ -100,6 +103,8 @@ export function vmPaths(store: StorePaths, name: string): VmPaths {
     disk: at('disk.qcow2'),
     console: at('console.log'),
     vmmLog: at('vmm.log'),
+    events: at('events.out'),
+    eventsInput: at('events.in'),
     jobLog: at('job.log'),
     jobLogBefore: at('job.1.log'),
     qmp: at('qmp'),

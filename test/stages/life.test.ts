@@ -70,7 +70,7 @@ describe('the life of a job', () => {
     const { log, timeline, signal } = context();
     const record = await prepare(host, request(host), { log, timeline, signal });
     expect(record).toMatchObject({ name: 'vm-test', state: 'ready', owner: host.processes.self });
-    const status = await withAgent(host, record, signal, (agent, either) =>
+    const status = await withAgent(host, record, { log, signal }, (agent, either) =>
       run(agent, { ...ignore, program: { kind: 'argv', argv: ['sh', '-c', 'exit 3'] }, signal: either }),
     );
     expect(status).toMatchObject({ code: 3, signal: 0 });
@@ -106,7 +106,7 @@ describe('the life of a job', () => {
     const host = await fakeHost();
     const { log, timeline, signal } = context();
     const record = await prepare(host, request(host), { log, timeline, signal });
-    const running = withAgent(host, record, signal, (agent, either) =>
+    const running = withAgent(host, record, { log, signal }, (agent, either) =>
       run(agent, {
         ...ignore,
         program: { kind: 'argv', argv: ['sh', '-c', 'echo up; exec sleep 1000'] },

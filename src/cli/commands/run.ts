@@ -148,7 +148,7 @@ async function inFreshVm(
   try {
     const total = formatDuration(timeline.elapsedMs);
     log.info(`VM ${name} is ready after ${total} (${renderTimeline(timeline.spans, formatDuration)})`);
-    await withAgent(host, record, world.signal, (agent, signal) => work(agent, record, signal));
+    await withAgent(host, record, { log, signal: world.signal }, (agent, signal) => work(agent, record, signal));
     failed = false;
   } finally {
     if (keep) {

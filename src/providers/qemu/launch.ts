@@ -1,9 +1,13 @@
+import { writeFile } from 'node:fs/promises';
+
+import { fileError } from '../../core/errors.js';
 import type { ProcessIdentity } from '../../core/process-identity.js';
 import { confined } from '../../process/confine.js';
 import { startDaemon } from '../../process/daemon.js';
 import { endProcess } from '../../process/end.js';
 import type { VmRecord } from '../../store/record.js';
 import { waitUntilUp } from '../vm-process.js';
+import { EVENTS_MONITOR } from './machine.js';
 import type { QemuHost, VmPlan } from './plan.js';
 import { giveAway, takeBack } from './reach.js';
 import { QEMU_INSTALL_HINT } from './version.js';
@@ -18,7 +22,11 @@ export async function startQemu(
   argv: readonly string[],
   descriptors: readonly number[] = [],
 ): Promise<ProcessIdentity> {
-  return startDaemon(confined(argv, confinement), {
+  const opening = { pipe: paths.eventsInput, text: '{"execute":"qmp_capabilities"}' };
+  const tells = argv.includes(EVENTS_MONITOR);
+  if (tells) await makeEventsFile(paths.events);
+  giveAway(confinement.user, [paths.events]);
+  return startDaemon(confined(argv, confinement, tells ? opening : undefined), {
     processes,
     logFile: paths.vmmLog,
     descriptors,
@@ -26,6 +34,15 @@ export async function startQemu(
     env: { PATH: searchPath },
     installHint: QEMU_INSTALL_HINT,
   });
+}
+
+/** QEMU opens it in place; what another one left there is not of this one. */
+async function makeEventsFile(file: string): Promise<void> {
+  try {
+    await writeFile(file, '', { mode: 0o600 });
+  } catch (cause) {
+    throw fileError('make a file of a VM', file, cause);
+  }
 }
 
 export interface LaunchOptions {

@@ -8,12 +8,13 @@ import { SYSTEM_PATH } from '../../process/system-path.js';
 import type { VmPaths } from '../../store/paths.js';
 import type { VmRecord } from '../../store/record.js';
 import type { Store } from '../../store/store.js';
-import type { BootFiles, CreateContext, CreateRequest, Provider } from '../provider.js';
+import type { BootFiles, CreateContext, CreateRequest, Provider, VmReport } from '../provider.js';
 import { destroyVm, newRecord } from '../vm-process.js';
 import { chooseAcceleration, type AccelerationChoice, type AccelerationOptions } from './acceleration.js';
 import { probeAcceleration } from './acceleration-probe.js';
-import { removeCgroups } from './cgroup.js';
+import { ranOutOfMemory, removeCgroups } from './cgroup.js';
 import { hostConfinement, probeConfinement, vmConfinement, warnOfRoot } from './confinement.js';
+import { readEvents } from './events.js';
 import { checkFreeSpace } from './free-space.js';
 import { identifyQemu } from './identity.js';
 import { qmpArgument } from './machine.js';
@@ -109,6 +110,11 @@ export class QemuProvider implements Provider {
   async list(): Promise<readonly VmRecord[]> {
     const { records } = await this.#host.store.vms.list();
     return records.filter((record) => record.provider === this.name);
+  }
+
+  async report({ name, cgroups = [] }: VmRecord): Promise<VmReport> {
+    const events = await readEvents(this.#host.store.vms.paths(name).events);
+    return { ...events, outOfMemory: ranOutOfMemory(cgroups) };
   }
 
   async destroy(name: string): Promise<void> {
