@@ -41,7 +41,7 @@ describe('kill -9 of the program', () => {
     const { run, operations, importing, expectNoLeak, remove } = await imageHost();
     const all = await operations(importing, CHANGES);
     expect(all.length).toBeGreaterThan(40);
-    for (const at of steps(all.length, 14)) {
+    for (const at of steps(all.length, 8)) {
       const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
       await remove();
       // What it finds there already, it does not do again: one that was not killed has worked.
@@ -58,7 +58,7 @@ describe('kill -9 of the program', () => {
     const pull = ['image', 'pull', name];
     const all = await operations(pull, CHANGES);
     expect(all.length).toBeGreaterThan(40);
-    for (const at of steps(all.length, 14)) {
+    for (const at of steps(all.length, 8)) {
       const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
       expect(await run(['image', 'rm', name]), about).toMatchObject({ exitCode: 0 });
       await expectNoLeak(about);
@@ -82,7 +82,7 @@ describe('kill -9 of the program', () => {
     const later: Fault = { act: `clock:${8 * 86_400_000}` };
     await garbage();
     const all = await operations(['gc'], CHANGES);
-    for (const at of steps(Math.max(all.length, 30), 10)) {
+    for (const at of steps(Math.max(all.length, 30), 7)) {
       await run(['gc'], { act: 'kill', match: CHANGES, at });
       await run(['gc'], later);
       await expectNoLeak(`kill at ${at}`);
@@ -101,7 +101,7 @@ describe('an image that cannot be written', () => {
     const match = /^(mkdir|open|writeFile|write|writev|sync|rename|link|truncate|chmod) /;
     const all = await operations(importing, match);
     await remove();
-    for (const at of steps(all.length, 14)) {
+    for (const at of steps(all.length, 8)) {
       const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
       const { exitCode, stderr } = await run(importing, { act, match, at });
       if (exitCode === 0) await remove();
@@ -124,7 +124,7 @@ describe('an image that cannot be written', () => {
     const match = /^(mkdir|open|writeFile|write|writev|sync|rename|link|truncate|chmod) /;
     const pull = ['image', 'pull', name];
     const all = await operations(pull, match);
-    for (const at of steps(all.length, 14)) {
+    for (const at of steps(all.length, 8)) {
       const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
       await run(['image', 'rm', name]);
       await expectNoLeak(about);
