@@ -40,5 +40,5 @@ export default tseslint.config(
   },
   { files: ['eslint.config.js', 'scripts/*.mjs', 'test/support/faults/*.mjs'], ...tseslint.configs.disableTypeChecked },
   // They speak to whoever started them.
-  { files: ['scripts/*.mjs', 'bench/**'], rules: { 'no-console': 'off' } },
+  { files: ['scripts/*.mjs', 'test/support/faults/*.mjs', 'bench/**'], rules: { 'no-console': 'off' } },
 );

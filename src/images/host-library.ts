@@ -39,6 +39,7 @@ import { canonicalName, parseReference, type Reference, type RegistryReference }
 import { Refs } from './refs.js';
 import { leftDownloads } from './registry/left-downloads.js';
 import { registryOptions, type RegistryOptions } from './registry/options.js';
+import { verifyImages } from './verify.js';
 import { sweepImages, type Swept, type SweepOptions } from './sweep.js';
 
 export interface HostLibraryOptions {
@@ -201,6 +202,10 @@ export class HostImageLibrary implements ImageLibrary {
 
   check(): Promise<readonly Finding[]> {
     return this.#defaultImage.check();
+  }
+
+  verify({ log, signal }: ImageContext): Promise<readonly Finding[]> {
+    return verifyImages(this.#options, this.#layers, { signal, onProgress: (text) => log.progress(text) });
   }
 
   async #named(name: string): Promise<LocalImage | undefined> {

@@ -119,4 +119,7 @@ export interface ImageLibrary {
 
   /** What `vm-runner doctor` tells of this host: can it have images? */
   check(): Promise<readonly Finding[]>;
+
+  /** Reads all files of all images and compares them with what was written. */
+  verify(context: ImageContext): Promise<readonly Finding[]>;
 }

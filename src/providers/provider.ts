@@ -86,6 +86,8 @@ export interface Templates {
   list(): Promise<readonly TemplateInfo[]>;
   /** Whether there was one of that key. VMs that were cloned from it go on. */
   remove(key: string): Promise<boolean>;
+  /** Looks whether the files of all templates are as they were saved, for `vm-runner doctor`. */
+  verify(): Promise<readonly Finding[]>;
   /** Takes away those that the rules are against, the least recently used first; never one that a VM was cloned from. */
   prune(rules: TemplateRules, options: CollectOptions): Promise<readonly Garbage[]>;
 }

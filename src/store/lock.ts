@@ -4,10 +4,11 @@ import path from 'node:path';
 
 import pRetry from 'p-retry';
 
-import { abortReason } from '../core/deadline.js';
+import { abortReason, Deadline } from '../core/deadline.js';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import type { CollectOptions, Garbage } from '../core/garbage.js';
 import { parseProcessIdentity, type ProcessIdentity, type ProcessTable } from '../core/process-identity.js';
+import { formatDuration } from '../core/units.js';
 import { tryMutex } from './mutex.js';
 import { temporaryName, writerOf } from './whole-file.js';
 
@@ -15,9 +16,16 @@ export interface LockOptions {
   readonly processes: ProcessTable;
   /** Ends the waiting. */
   readonly signal?: AbortSignal | undefined;
+  /** Default: an hour when `onWait` tells that somebody works at something, else five minutes. */
+  readonly timeoutMs?: number;
   /** Called once when the lock is not free at once, with its holder. */
   readonly onWait?: (holder: ProcessIdentity) => void;
 }
+
+/** Locks that are held for moments are not worth more: their holder was stopped. */
+const MOMENTS_MS = 5 * 60_000;
+/** The longest build or pull that somebody waits for. */
+const WORK_MS = 3_600_000;
 
 export interface Lock {
   release(): Promise<void>;
@@ -26,31 +34,45 @@ export interface Lock {
 /**
  * Takes a lock that other processes see: a file that names its holder. Node has no flock, so a lock whose holder was
  * killed is broken by whoever comes next; one whose holder lives is waited for.
+ * @throws store-busy when it is held for too long
  */
 export async function acquireLock(path: string, options: LockOptions): Promise<Lock> {
-  let told = false;
+  const { processes, signal, onWait, timeoutMs = onWait === undefined ? MOMENTS_MS : WORK_MS } = options;
+  let told: ProcessIdentity | undefined;
   const take = async (): Promise<Lock> => {
-    const lock = await tryLock(path, options.processes);
+    const lock = await tryLock(path, processes);
     if (lock !== undefined) return lock;
     const holder = await readHolder(path);
-    if (holder !== undefined && holder !== 'nobody' && !told) {
-      told = true;
-      options.onWait?.(holder);
+    if (holder !== undefined && holder !== 'nobody') {
+      if (told === undefined) onWait?.(holder);
+      told = holder;
     }
-    throw new VmRunnerError('store-busy', 'lock is taken', { subject: path });
+    throw new Taken();
   };
+  using deadline = new Deadline(timeoutMs, () => busy(path, told, timeoutMs), signal);
   try {
     return await pRetry(take, {
       retries: Infinity,
       minTimeout: 5,
       maxTimeout: 200,
       factor: 1.5,
-      signal: options.signal,
-      shouldRetry: ({ error }) => error instanceof VmRunnerError && error.code === 'store-busy',
+      signal: deadline.signal,
+      shouldRetry: ({ error }) => error instanceof Taken,
     });
   } catch (error) {
-    throw options.signal?.aborted === true ? abortReason(options.signal) : error;
+    throw deadline.signal.aborted ? abortReason(deadline.signal) : error;
   }
+}
+
+/** That a lock has another holder now. */
+class Taken extends Error {}
+
+function busy(path: string, holder: ProcessIdentity | undefined, timeoutMs: number): VmRunnerError {
+  const who = holder === undefined ? 'other processes' : `process ${holder.pid}`;
+  return new VmRunnerError('store-busy', `lock was held for ${formatDuration(timeoutMs)} by ${who}`, {
+    subject: path,
+    hint: 'Look whether that still works; when it hangs, end it, and the lock is free.',
+  });
 }
 
 /** Takes the lock if it is free or its holder is gone; `undefined` when somebody has it. */

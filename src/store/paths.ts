@@ -25,6 +25,9 @@ export interface StorePaths {
   readonly locks: string;
   readonly temporary: string;
   readonly acceleration: string;
+  /** What happened on this host, and what happened before that. */
+  readonly events: string;
+  readonly eventsBefore: string;
   /** Which version the QEMU of this host is. */
   readonly qemu: string;
   /** What the slots of VMs show that have no image. */
@@ -47,6 +50,8 @@ export function storePaths(home: string): StorePaths {
     locks: at('locks'),
     temporary: at('tmp'),
     acceleration: at('acceleration.json'),
+    events: at('events.jsonl'),
+    eventsBefore: at('events.1.jsonl'),
     qemu: at('qemu.json'),
     emptySlot: at('empty-slot.qcow2'),
   };
@@ -59,6 +64,9 @@ export interface VmPaths {
   readonly disk: string;
   readonly console: string;
   readonly vmmLog: string;
+  /** What the programs of the job printed, and the part of it before that. */
+  readonly jobLog: string;
+  readonly jobLogBefore: string;
   readonly qmp: string;
   /** Where a guest that is saved finds its base root, and the control socket of the process that shows it. */
   readonly export: string;
@@ -92,6 +100,8 @@ export function vmPaths(store: StorePaths, name: string): VmPaths {
     disk: at('disk.qcow2'),
     console: at('console.log'),
     vmmLog: at('vmm.log'),
+    jobLog: at('job.log'),
+    jobLogBefore: at('job.1.log'),
     qmp: at('qmp'),
     export: at('nbd'),
     exportQmp: at('nbd.qmp'),

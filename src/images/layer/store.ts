@@ -12,7 +12,8 @@ import { fileStep } from '../file-step.js';
 import { isThere } from '../finished.js';
 import { moveIntoPlace } from '../into-place.js';
 import { decodeIndex, type LayerIndex } from './index-file.js';
-import { LAYER_FILES, convertLayer } from './pass.js';
+import { LAYER_FILES } from './files.js';
+import { convertLayer } from './pass.js';
 import type { LayerSource } from './source.js';
 
 export interface LayerContext {

@@ -1,7 +1,8 @@
 import { readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 
-import { fileError, systemCode, VmRunnerError } from '../../core/errors.js';
+import { fileError, systemCode, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
+import type { Finding } from '../../core/finding.js';
 import type { CollectOptions, Garbage } from '../../core/garbage.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import { acquireLock, type Lock, type LockOptions } from '../../store/lock.js';
@@ -160,6 +161,23 @@ export class TemplateStore implements Templates {
       garbage.push({ kind: 'template', name: key, reason, bytes });
     }
     return garbage;
+  }
+
+  async verify(): Promise<readonly Finding[]> {
+    const keys = await this.#keys();
+    const findings: Finding[] = [];
+    for (const key of keys) {
+      const paths = this.#paths(key);
+      try {
+        const description = await readTemplate(paths);
+        if (description !== undefined) await checkTemplate(paths, description);
+      } catch (error) {
+        const text = `${toVmRunnerError(error).message} Remove it with: vm-runner templates rm ${key}`;
+        findings.push({ level: 'problem', subject: 'template', text });
+      }
+    }
+    if (findings.length > 0) return findings;
+    return [{ level: 'ok', subject: 'templates', text: `${keys.length} are as they were saved` }];
   }
 
   #paths(key: string): TemplatePaths {
