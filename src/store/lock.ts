@@ -100,7 +100,8 @@ async function create(path: string, self: ProcessIdentity): Promise<boolean> {
     if (systemCode(cause) === 'EEXIST') return false;
     throw fileError('take a lock', path, cause);
   } finally {
-    await rm(temporary, { force: true });
+    // The lock is had or not, whatever becomes of this: gc takes what is left.
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
 

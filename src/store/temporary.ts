@@ -21,6 +21,14 @@ export async function makeTemporaryDirectory(store: StorePaths, processes: Proce
   return directory;
 }
 
+/**
+ * Removes what its maker is done with, or could not finish. That this failed must neither hide why, nor fail what worked: what
+ * is left goes with gc.
+ */
+export async function discardTemporary(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true }).catch(() => undefined);
+}
+
 /** What processes left half made that are gone: directories, and files that are written whole. */
 export async function abandoned(
   store: StorePaths,

@@ -22,7 +22,7 @@ describe('a step of a job that fails gives its exit code or one error that blame
     const { run, operations, expectNoLeak, expectNextJob } = await faultyHost();
     const all = await operations(JOB, match);
     expect(all.length).toBeGreaterThan(0);
-    for (const at of steps(all.length, 12)) {
+    for (const at of steps(all.length, 10)) {
       const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
       const { exitCode, stdout, stderr } = await run(JOB, { act, match, at });
       // Some steps are not needed for the job to work.

@@ -32,7 +32,7 @@ describe('kill -9 of the program leaves nothing and harms no later job', () => {
       const { run, operations, job, expectNoLeak, expectNextJob } = await wholeJob();
       const all = await operations(job);
       expect(all.length).toBeGreaterThan(40);
-      for (const at of steps(all.length, 24)) {
+      for (const at of steps(all.length, 16)) {
         const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
         const { killed, stderr } = await run(job, { act, at });
         expect(killed, `${about}\n${stderr}`).toBe(true);

@@ -7,7 +7,7 @@ import type { CollectOptions, Garbage } from '../../core/garbage.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import { acquireLock, type Lock, type LockOptions } from '../../store/lock.js';
 import type { Store } from '../../store/store.js';
-import { makeTemporaryDirectory } from '../../store/temporary.js';
+import { discardTemporary, makeTemporaryDirectory } from '../../store/temporary.js';
 import { writeWhole } from '../../store/whole-file.js';
 import type { TemplateInfo, TemplateRules, Templates } from '../provider.js';
 import {
@@ -141,7 +141,7 @@ export class TemplateStore implements Templates {
       if (systemCode(cause) === 'ENOENT') return false;
       throw fileError('remove a template', directory, cause);
     } finally {
-      await rm(aside, { recursive: true, force: true });
+      await discardTemporary(aside);
     }
   }
 

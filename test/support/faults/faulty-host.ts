@@ -64,5 +64,5 @@ export function steps(count: number, most: number): readonly number[] {
 
 /** The codes of the errors that a program told; a warning is none. */
 export function errorsIn(stderr: string): string[] {
-  return [...stderr.matchAll(/^vm-runner: (?!warning: )[^\n]*\[([a-z-]+)\]$/gm)].map((match) => match[1] ?? '');
+  return [...stderr.matchAll(/^vm-runner: error\[([a-z-]+)\]: /gm)].map((match) => match[1] ?? '');
 }

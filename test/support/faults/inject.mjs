@@ -8,7 +8,7 @@ import path from 'node:path';
 
 const { FAULT_BELOW = '', FAULT_LIST, FAULT_MATCH = '', FAULT_AT = '0', FAULT_ACT = '' } = process.env;
 // Not for the processes that it starts.
-for (const name of Object.keys(process.env)) if (name.startsWith('FAULT_')) delete process.env[name];
+for (const name of ['BELOW', 'LIST', 'MATCH', 'AT', 'ACT']) Reflect.deleteProperty(process.env, `FAULT_${name}`);
 
 const { appendFileSync } = fs;
 const RealDate = Date;
