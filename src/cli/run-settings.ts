@@ -10,7 +10,7 @@ import {
   type Program,
   type VmRequest,
 } from '../core/job.js';
-import { CPUS, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE } from '../core/values.js';
+import { CPUS, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE, WAIT } from '../core/values.js';
 import { randomVmName } from '../stages/name.js';
 import { replaceableFile } from '../store/whole-file.js';
 import { readEnvironment } from './environment.js';
@@ -34,6 +34,8 @@ export interface ProgramSettings extends StreamSettings {
 export interface VmSettings {
   readonly vm: VmRequest;
   readonly bootTimeoutMs: number;
+  /** `undefined`: as long as the host file says. */
+  readonly waitMs: number | undefined;
   readonly provider: string;
   readonly quiet: boolean;
 }
@@ -126,6 +128,7 @@ export function readVmSettings(flags: ParsedFlags, values: Values, cwd: string, 
       network: values.read(NETWORK, 'network') ?? 'open',
     },
     bootTimeoutMs: values.read(DURATION, 'boot-timeout') ?? DEFAULT_BOOT_TIMEOUT_MS,
+    waitMs: values.read(WAIT, 'wait'),
     provider: flags.value('provider') ?? DEFAULT_PROVIDER,
     quiet: flags.has('quiet'),
   };

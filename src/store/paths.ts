@@ -24,6 +24,8 @@ export interface StorePaths {
   readonly refs: string;
   readonly locks: string;
   readonly temporary: string;
+  /** Who waits for room for a VM, and who was just given some. */
+  readonly capacity: string;
   readonly acceleration: string;
   /** Which version the QEMU of this host is. */
   readonly qemu: string;
@@ -46,6 +48,7 @@ export function storePaths(home: string): StorePaths {
     refs: at('refs'),
     locks: at('locks'),
     temporary: at('tmp'),
+    capacity: at('capacity.json'),
     acceleration: at('acceleration.json'),
     qemu: at('qemu.json'),
     emptySlot: at('empty-slot.qcow2'),

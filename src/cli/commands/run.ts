@@ -125,7 +125,7 @@ async function inFreshVm(
   { world, log, timeline }: RunContext,
   work: (agent: GuestAgent, record: VmRecord, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const { vm, name, keep, bootTimeoutMs } = settings;
+  const { vm, name, keep, bootTimeoutMs, waitMs } = settings;
   if (settings.provider === 'qemu' && vm.network === 'open') {
     log.warn('the guest can reach this host and its network: run only what you trust, or use --network none');
   }
@@ -137,6 +137,7 @@ async function inFreshVm(
     owner: host.processes.self,
     expiresAt: NEVER,
     bootTimeoutMs,
+    waitMs,
     frontEnd: 'cli',
     job: undefined,
   };

@@ -6,11 +6,10 @@ import type { ImageLibrary } from '../../images/library.js';
 import { SYSTEM_PATH } from '../../process/system-path.js';
 import type { VmRecord } from '../../store/record.js';
 import type { Store } from '../../store/store.js';
-import type { CreateContext, CreateRequest, Provider } from '../provider.js';
+import type { BootFiles, CreateContext, CreateRequest, Provider } from '../provider.js';
 import { destroyVm, newRecord } from '../vm-process.js';
 import { chooseAcceleration, type AccelerationChoice, type AccelerationOptions } from './acceleration.js';
 import { probeAcceleration } from './acceleration-probe.js';
-import { checkFreeSpace } from './free-space.js';
 import { identifyQemu } from './identity.js';
 import { qmpArgument } from './machine.js';
 import { ensureEmptySlot } from './overlay.js';
@@ -46,22 +45,25 @@ export class QemuProvider implements Provider {
     this.#binary = options.binary ?? 'qemu-system-x86_64';
   }
 
+  async defaultCpus(boot: BootFiles | undefined, context: Pick<CreateContext, 'log' | 'signal'>): Promise<number> {
+    const { base } = required(boot);
+    const qemu = await identifyQemu(this.#binary, this.#host.searchPath, this.#host.store.paths);
+    const { acceleration } = await this.#acceleration(qemu.version, base.kernel, context);
+    return CPUS_BY_DEFAULT[acceleration];
+  }
+
   async create(request: CreateRequest, context: CreateContext): Promise<VmRecord> {
-    if (request.boot === undefined)
-      throw new VmRunnerError('internal', 'nothing to boot was given to the provider qemu');
-    const { base, image } = request.boot;
+    const { base, image } = required(request.boot);
     const { store } = this.#host;
-    await checkFreeSpace(store.paths.home);
     const qemu = await identifyQemu(this.#binary, this.#host.searchPath, store.paths);
     const { acceleration, reason } = await this.#acceleration(qemu.version, base.kernel, context);
     if (reason !== undefined) {
       context.log.warn(`no hardware acceleration (${reason}): the VM is emulated in software and many times slower`);
     }
     await ensureEmptySlot(store.paths.emptySlot);
-    const cpus = request.cpus ?? CPUS_BY_DEFAULT[acceleration];
-    const { name, memoryMiB, network } = request;
+    const { name, cpus, memoryMiB, network } = request;
     const { agents } = store.vms.paths(name);
-    const record = newRecord(request, { provider: this.name, endpoint: { kind: 'serial', paths: agents }, cpus });
+    const record = newRecord(request, { provider: this.name, endpoint: { kind: 'serial', paths: agents } });
     const paths = await store.vms.create(record);
     if (context.signal.aborted) throw abortReason(context.signal);
     const plan = { qemu, acceleration, cpus, memoryMiB, network, base, image, name, paths };
@@ -122,4 +124,9 @@ export class QemuProvider implements Provider {
       ...how,
     });
   }
+}
+
+function required(boot: BootFiles | undefined): BootFiles {
+  if (boot !== undefined) return boot;
+  throw new VmRunnerError('internal', 'nothing to boot was given to the provider qemu');
 }

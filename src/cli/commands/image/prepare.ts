@@ -42,7 +42,7 @@ export const imagePrepare: Command = {
   run: async (flags, world) => {
     const mistakes: VmRunnerError[] = [];
     const values = new Values(flags, mistakes);
-    const { vm, bootTimeoutMs, provider, quiet } = readVmSettings(flags, values, world.cwd, mistakes);
+    const { vm, bootTimeoutMs, waitMs, provider, quiet } = readVmSettings(flags, values, world.cwd, mistakes);
     const timeoutMs = values.read(DURATION, 'timeout');
     const env = await readEnvironment([], flags.all('env'), world.env, mistakes);
     const image = readReference(flags.value('from') ?? vm.image, world.cwd, mistakes);
@@ -63,6 +63,7 @@ export const imagePrepare: Command = {
         owner: host.processes.self,
         expiresAt: NEVER,
         bootTimeoutMs,
+        waitMs,
         frontEnd: 'cli',
         job: `image prepare ${name}`,
       },
