@@ -30,6 +30,11 @@ export const VM_FLAGS: readonly Flag[] = [
     value: 'POLICY',
     doc: 'Start from a saved guest of the same size: auto, always or never (default: auto: boot when that fails)',
   },
+  {
+    name: 'wait',
+    value: 'TIME',
+    doc: 'How long to wait for room on this host; 0 is not at all (default: what the host file says, else 10m)',
+  },
   { name: 'boot-timeout', value: 'TIME', doc: 'How long the guest may take to boot (default: 120s)' },
   {
     name: 'provider',

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { HostConfig } from '../config/host-config.js';
 import { combineInputErrors, toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import { DEFAULT_IMAGE, MOST_SCRIPT_BYTES, type Program } from '../core/job.js';
-import { CPUS, DISK, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE, USER } from '../core/values.js';
+import { CPUS, DISK, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE, USER, WAIT } from '../core/values.js';
 import { orderVm, type VmOrder, type VmWishes } from '../stages/order.js';
 import { randomVmName } from '../stages/name.js';
 import { replaceableFile } from '../store/whole-file.js';
@@ -28,6 +28,8 @@ export interface ProgramSettings extends StreamSettings {
 /** Settings of the VM, as everything takes them that makes one. */
 export interface VmSettings {
   readonly order: VmOrder;
+  /** `undefined`: as long as the host file says. */
+  readonly waitMs: number | undefined;
   readonly provider: string;
   readonly quiet: boolean;
 }
@@ -132,6 +134,7 @@ export function readVmSettings(
   };
   return {
     order: readOrder(config, wishes, mistakes),
+    waitMs: values.read(WAIT, 'wait'),
     provider: flags.value('provider') ?? DEFAULT_PROVIDER,
     quiet: flags.has('quiet'),
   };

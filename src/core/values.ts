@@ -64,6 +64,13 @@ export const DURATION: ValueKind<number> = {
   },
 };
 
+/** Milliseconds; 0 is not at all. */
+export const WAIT: ValueKind<number> = {
+  reason: DURATION.reason,
+  hint: 'Give 0, seconds, or a number with ms, s, m, h or d, as in 1h30m.',
+  parse: parseDuration,
+};
+
 export const NETWORK: ValueKind<NetworkPolicy> = {
   reason: 'not a network policy',
   hint: `Give one of: ${NETWORK_POLICIES.join(', ')}.`,

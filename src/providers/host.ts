@@ -1,7 +1,9 @@
 import { DEFAULT_HOST_CONFIG, type HostConfig } from '../config/host-config.js';
 import type { Recipe } from '../images/debian/recipe.js';
 import type { RegistryOptions } from '../images/registry/options.js';
+import { LinuxHostMemory } from '../process/host-memory.js';
 import { LinuxProcessTable } from '../process/table.js';
+import { Capacity } from '../store/capacity.js';
 import { openStore } from '../store/store.js';
 import type { Host } from './provider.js';
 import { createProviders } from './registry.js';
@@ -43,9 +45,9 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
     isolateTemplates,
   });
+  const capacity = new Capacity({ store, processes, memory: new LinuxHostMemory(), limits: config.capacity });
   return {
-    ...{ store, processes, images, templates, providers, providerNamed },
-    config,
+    ...{ config, store, processes, capacity, images, templates, providers, providerNamed },
     provider: providerNamed(options.provider),
   };
 }

@@ -7,6 +7,7 @@ import type { Log, Timeline } from '../core/log.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
 import type { BaseGuest, LocalImage } from '../images/image.js';
 import type { ImageLibrary } from '../images/library.js';
+import type { Capacity } from '../store/capacity.js';
 import type { VmRecord } from '../store/record.js';
 import type { Store } from '../store/store.js';
 
@@ -18,6 +19,7 @@ export interface BootFiles {
 }
 
 export interface CreateRequest extends VmRequest {
+  readonly cpus: number;
   readonly name: string;
   /** Random: tells this VM from another one that had its name before. */
   readonly incarnation: string;
@@ -53,6 +55,8 @@ export interface Provider {
   readonly name: string;
   /** Whether `create` wants the files of an image. */
   readonly bootsImages: boolean;
+  /** How many processors a VM gets whose job does not say. */
+  defaultCpus(boot: BootFiles | undefined, context: Pick<CreateContext, 'log' | 'signal'>): Promise<number>;
   /**
    * Writes the record, then starts the VM. When it throws, the record may be there: `destroy` takes away what is left.
    * @returns the record with the process that runs the VM.
@@ -109,6 +113,8 @@ export interface Host {
   readonly config: HostConfig;
   readonly store: Store;
   readonly processes: ProcessTable;
+  /** The room for VMs. */
+  readonly capacity: Capacity;
   readonly images: ImageLibrary;
   readonly templates: Templates;
   /** What new VMs are made with. */

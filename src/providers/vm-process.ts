@@ -14,7 +14,7 @@ import type { CreateRequest } from './provider.js';
 /** The record of a VM whose process is about to be started. @throws invalid-input when it cannot have that name. */
 export function newRecord(
   request: CreateRequest,
-  made: Pick<VmRecord, 'provider' | 'endpoint' | 'cpus'>,
+  made: Pick<VmRecord, 'provider' | 'endpoint'>,
   now = Date.now(),
 ): VmRecord {
   const {
@@ -22,6 +22,7 @@ export function newRecord(
     incarnation,
     image,
     boot,
+    cpus,
     memoryMiB,
     diskMiB = DEFAULT_DISK_MIB,
     network,
@@ -38,7 +39,7 @@ export function newRecord(
   }
   return {
     version: 1,
-    ...{ name, incarnation, image, memoryMiB, diskMiB, network, owner, expiresAt, frontEnd, job },
+    ...{ name, incarnation, image, cpus, memoryMiB, diskMiB, network, owner, expiresAt, frontEnd, job },
     imageDigest: (boot?.image ?? boot?.base.root)?.digest,
     template: undefined,
     workingDirectory: undefined,

@@ -24,6 +24,8 @@ export interface StorePaths {
   readonly refs: string;
   readonly locks: string;
   readonly temporary: string;
+  /** Who waits for room for a VM, and who was just given some. */
+  readonly capacity: string;
   readonly acceleration: string;
   /** What happened on this host, and what happened before that. */
   readonly events: string;
@@ -49,6 +51,7 @@ export function storePaths(home: string): StorePaths {
     refs: at('refs'),
     locks: at('locks'),
     temporary: at('tmp'),
+    capacity: at('capacity.json'),
     acceleration: at('acceleration.json'),
     events: at('events.jsonl'),
     eventsBefore: at('events.1.jsonl'),

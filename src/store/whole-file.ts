@@ -19,12 +19,25 @@ export function writerOf(name: string): number | undefined {
  * @param mode permission bits; default 0600
  */
 export async function writeWhole(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+  await replace(path, data, { mode, sync: true });
+}
+
+/** As {@link writeWhole}, for what is worth nothing after a crash of the host: the disk is not waited for. */
+export async function writeTransient(path: string, data: string): Promise<void> {
+  await replace(path, data, { mode: 0o600, sync: false });
+}
+
+async function replace(
+  path: string,
+  data: string | Uint8Array,
+  { mode, sync }: { readonly mode: number; readonly sync: boolean },
+): Promise<void> {
   const temporary = temporaryName(path);
   try {
     const file = await open(temporary, 'wx', mode);
     try {
       await file.writeFile(data);
-      await file.sync();
+      if (sync) await file.sync();
     } finally {
       await file.close();
     }

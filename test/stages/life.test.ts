@@ -154,6 +154,7 @@ describe('a name that is taken', () => {
         ...host.provider,
         name: 'broken',
         bootsImages: false,
+        defaultCpus: () => Promise.resolve(1),
         create: () => Promise.reject(new VmRunnerError('disk-full', 'no space left')),
       },
     };

@@ -125,7 +125,7 @@ async function inFreshVm(
   { world, log, timeline }: RunContext,
   work: (agent: GuestAgent, record: VmRecord, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const { name, keep } = settings;
+  const { name, keep, waitMs } = settings;
   const { vm: ordered, named, bootTimeoutMs } = settings.order;
   if (settings.provider === 'qemu' && ordered.network === 'open') {
     log.warn('the guest can reach this host and its network: run only what you trust, or use --network none');
@@ -140,6 +140,7 @@ async function inFreshVm(
     owner: host.processes.self,
     expiresAt: NEVER,
     bootTimeoutMs,
+    waitMs,
     frontEnd: 'cli',
     job: undefined,
   };

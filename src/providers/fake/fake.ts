@@ -35,13 +35,16 @@ export class FakeProvider implements Provider {
     this.#options = options;
   }
 
+  defaultCpus(): Promise<number> {
+    return Promise.resolve(1);
+  }
+
   async create(request: CreateRequest, context: CreateContext): Promise<VmRecord> {
     const { store, processes, agent, searchPath = SYSTEM_PATH } = this.#options;
     const socket = agentSocket(store.vms.paths(request.name));
     const record = newRecord(request, {
       provider: this.name,
       endpoint: { kind: 'unix', path: socket },
-      cpus: request.cpus ?? 1,
     });
     const paths = await store.vms.create(record);
     if (context.signal.aborted) throw abortReason(context.signal);

@@ -15,7 +15,6 @@ import { probeAcceleration } from './acceleration-probe.js';
 import { ranOutOfMemory, removeCgroups } from './cgroup.js';
 import { hostConfinement, probeConfinement, vmConfinement, warnOfRoot } from './confinement.js';
 import { readEvents } from './events.js';
-import { checkFreeSpace } from './free-space.js';
 import { identifyQemu } from './identity.js';
 import { qmpArgument } from './machine.js';
 import { ensureEmptySlot } from './overlay.js';
@@ -55,27 +54,31 @@ export class QemuProvider implements Provider {
     this.#binary = options.binary ?? 'qemu-system-x86_64';
   }
 
+  async defaultCpus(boot: BootFiles | undefined, context: Pick<CreateContext, 'log' | 'signal'>): Promise<number> {
+    const { base } = required(boot);
+    const qemu = await identifyQemu(this.#binary, this.#host.searchPath, this.#host.store.paths);
+    const { acceleration } = await this.#acceleration(qemu.version, base.kernel, context);
+    return CPUS_BY_DEFAULT[acceleration];
+  }
+
   async create(request: CreateRequest, context: CreateContext): Promise<VmRecord> {
-    if (request.boot === undefined)
-      throw new VmRunnerError('internal', 'nothing to boot was given to the provider qemu');
-    const { base, image } = request.boot;
+    const boot = required(request.boot);
+    const { base, image } = boot;
     const { store } = this.#host;
-    await checkFreeSpace(store.paths.home);
     const qemu = await identifyQemu(this.#binary, this.#host.searchPath, store.paths);
     const { acceleration, reason } = await this.#acceleration(qemu.version, base.kernel, context);
     if (reason !== undefined) {
       context.log.warn(`no hardware acceleration (${reason}): the VM is emulated in software and many times slower`);
     }
     await ensureEmptySlot(store.paths.emptySlot);
-    const cpus = request.cpus ?? CPUS_BY_DEFAULT[acceleration];
-    const { name, memoryMiB, network } = request;
+    const { name, cpus, memoryMiB, network } = request;
     const { agents } = store.vms.paths(name);
-    const record = newRecord(request, { provider: this.name, endpoint: { kind: 'serial', paths: agents }, cpus });
+    const record = newRecord(request, { provider: this.name, endpoint: { kind: 'serial', paths: agents } });
     const how = await hostConfinement(this.#host, this.#binary, acceleration);
     warnOfRoot(how, context.log);
     const limits = vmConfinement(this.#host, how, request, acceleration);
     const { user, paths } = await this.#reserve({ ...record, cgroups: limits.cgroups }, how.groups, context);
-    if (user !== undefined) letReach(store.paths, [...sharedFiles(request.boot), store.paths.emptySlot]);
+    if (user !== undefined) letReach(store.paths, [...sharedFiles(boot), store.paths.emptySlot]);
     if (context.signal.aborted) throw abortReason(context.signal);
     const confinement = { ...limits, user };
     const plan = { qemu, acceleration, cpus, memoryMiB, network, base, image, name, paths, confinement };
@@ -168,6 +171,11 @@ export class QemuProvider implements Provider {
       ...how,
     });
   }
+}
+
+function required(boot: BootFiles | undefined): BootFiles {
+  if (boot !== undefined) return boot;
+  throw new VmRunnerError('internal', 'nothing to boot was given to the provider qemu');
 }
 
 /** What of the store a VM reads that others read as well. */

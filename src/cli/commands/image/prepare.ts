@@ -43,7 +43,7 @@ export const imagePrepare: Command = {
     const mistakes: VmRunnerError[] = [];
     const values = new Values(flags, mistakes);
     const place = { cwd: world.cwd, config: await world.config() };
-    const { order, provider, quiet } = readVmSettings(flags, values, place, mistakes, 'from');
+    const { order, waitMs, provider, quiet } = readVmSettings(flags, values, place, mistakes, 'from');
     const timeoutMs = values.read(DURATION, 'timeout');
     const env = await readEnvironment([], flags.all('env'), world.env, mistakes);
     const script = await readScript(flags.value('script'), world, mistakes);
@@ -63,6 +63,7 @@ export const imagePrepare: Command = {
         owner: host.processes.self,
         expiresAt: NEVER,
         bootTimeoutMs: order.bootTimeoutMs,
+        waitMs,
         frontEnd: 'cli',
         job: `image prepare ${name}`,
       },
