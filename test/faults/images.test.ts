@@ -88,6 +88,8 @@ describe('kill -9 of the program', () => {
       await expectNoLeak(`kill at ${at}`);
       await garbage();
     }
+    await run(['gc'], later);
+    await expectNoLeak();
   });
 });
 

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 
 import { temporaryDirectory } from '../temporary-directory.js';
-import { leftovers } from './leftovers.js';
+import { leftovers, processesOf } from './leftovers.js';
 import { runProgram, type Fault, type ProgramResult } from './program.js';
 
 /** A week and more: whatever waits for its time to be over has waited long enough. */
@@ -31,6 +31,10 @@ export async function faultyHost(directory?: string): Promise<FaultyHost> {
   const at = directory ?? path.join(await temporaryDirectory(), 'd');
   await mkdir(at, { recursive: true });
   const home = path.join(at, 'home');
+  onTestFinished(() => {
+    // A test that failed leaves its VMs; their command lines name this store, which is the test's own.
+    for (const line of processesOf(home)) process.kill(Number.parseInt(line, 10), 'SIGKILL');
+  });
   const run: FaultyHost['run'] = (args, fault) => runProgram(args, { directory: at, fault });
   return {
     directory: at,
