@@ -23,7 +23,7 @@ export function reportError(runner: Runner, error: VmRunnerError): void {
     runner.endGroup();
   }
   const title = error.code === 'cancelled' ? CANCELLED_TITLE : TITLE_OF[error.blame];
-  runner.error(error.message.slice(0, LONGEST_ANNOTATION), { title });
+  runner.error(error.message.slice(0, LONGEST_ANNOTATION), { title: `${title} [${error.code}]` });
 }
 
 /** The annotation for a script that ran to an end other than 0. */

@@ -19,6 +19,7 @@ export const VM_FLAGS: readonly Flag[] = [
     doc: 'Virtual processors (default: 1 under software emulation, 2 with hardware acceleration)',
   },
   { name: 'memory', value: 'SIZE', doc: 'Memory: MiB, or with K, M, G (default: 2G)' },
+  { name: 'disk', value: 'SIZE', doc: "The most that the VM's own disk may take of this host's (default: 16G)" },
   {
     name: 'network',
     value: 'POLICY',
@@ -107,6 +108,6 @@ export const RUN_FLAGS: readonly Flag[] = [
     doc: 'Bring what matches in the guest home afterwards, also when the program failed',
   },
   { name: 'name', value: 'NAME', doc: 'Name of the VM (default: made up)' },
-  { name: 'keep', doc: 'Leave the VM running afterwards, for a day at most' },
+  { name: 'keep', doc: 'Leave the VM running afterwards, for a day at most unless the host file says another time' },
   { name: 'report', value: 'FILE', doc: 'Write what happened to a JSON file' },
 ];

@@ -9,12 +9,6 @@ export const VM_NAME: ValueKind<string> = {
   parse: (text) => (isVmName(text) ? text : undefined),
 };
 
-export const USER: ValueKind<string> = {
-  reason: 'not a user of the guest',
-  hint: 'Give name, uid, name:group or uid:gid; leave the flag out for root.',
-  parse: (text) => (/^[^:\s]+(:[^:\s]+)?$/.test(text) ? text : undefined),
-};
-
 /** Reads typed values out of flags; what is wrong is collected, so that all of it is told at once. */
 export class Values {
   readonly #flags: ParsedFlags;

@@ -1,53 +1,6 @@
-/** Whose fault an error is: the person who wrote the job, the machine and its operator, or vm-runner itself. */
-export type Blame = 'user' | 'infra' | 'bug';
+import { ERROR_KINDS, type Blame, type ErrorCode } from './error-codes.js';
 
-/**
- * The closed set of what can go wrong. A code fixes the blame, so that no call site can get it wrong.
- * Programs match on the code; the sentence is for people and may change.
- */
-const BLAME_OF = {
-  // What was asked for makes no sense or is not there.
-  'invalid-input': 'user',
-  'image-unavailable': 'user',
-  'image-invalid': 'user',
-  'command-not-found': 'user',
-  'command-not-executable': 'user',
-  'guest-request-refused': 'user',
-  'guest-file-missing': 'user',
-  'guest-is-directory': 'user',
-  'guest-disk-full': 'user',
-  'no-such-vm': 'user',
-  'timed-out': 'user',
-  // The operator of the host does not allow it.
-  'not-allowed': 'user',
-  // What the job did to its own VM.
-  'disk-limit': 'user',
-  'guest-out-of-memory': 'user',
-  'guest-ended': 'user',
-  // This host cannot do it, or something on it broke.
-  'host-unsupported': 'infra',
-  'host-tool-missing': 'infra',
-  'host-tool-failed': 'infra',
-  'host-file-failed': 'infra',
-  'disk-full': 'infra',
-  'no-capacity': 'infra',
-  'store-busy': 'infra',
-  'store-damaged': 'infra',
-  'store-newer': 'infra',
-  'image-build-failed': 'infra',
-  'registry-failed': 'infra',
-  'vm-start-failed': 'infra',
-  'vm-died': 'infra',
-  'boot-timeout': 'infra',
-  'agent-unreachable': 'infra',
-  'agent-protocol': 'infra',
-  'guest-untrusted-data': 'infra',
-  cancelled: 'infra',
-  // Should not be possible.
-  internal: 'bug',
-} as const satisfies Record<string, Blame>;
-
-export type ErrorCode = keyof typeof BLAME_OF;
+export type { Blame, ErrorCode };
 
 export interface VmRunnerErrorOptions {
   /** What it is about: a path, a flag, a VM name. Shown after the reason. */
@@ -79,7 +32,7 @@ export class VmRunnerError extends Error {
     const head = subject === undefined ? reason : `${reason}: ${subject}`;
     super(hint === undefined ? head : `${endSentence(head)} ${hint}`, cause === undefined ? undefined : { cause });
     this.code = code;
-    this.blame = BLAME_OF[code];
+    this.blame = ERROR_KINDS[code].blame;
     this.reason = reason;
     this.subject = subject;
     this.hint = hint;
@@ -101,20 +54,24 @@ export function toVmRunnerError(error: unknown): VmRunnerError {
   });
 }
 
-/** The text for a person: the message, then the detail indented below it. */
-export function renderError(error: VmRunnerError): string {
-  if (error.detail === undefined || error.detail.trim() === '') return error.message;
-  const indented = error.detail.trimEnd().replaceAll(/^/gm, '  | ');
-  return `${error.message}\n${indented}`;
+/**
+ * The text for a person: `error[CODE]: message`, then the detail indented below it.
+ * @param word what the front end calls an error; default `error`
+ */
+export function renderError({ code, message, detail }: VmRunnerError, word = 'error'): string {
+  const head = `${word}[${code}]: ${message}`;
+  if (detail === undefined || detail.trim() === '') return head;
+  return `${head}\n${detail.trimEnd().replaceAll(/^/gm, '  | ')}`;
 }
 
-/** Several mistakes found in one pass over somebody's input, reported as one error. */
+/** Several mistakes found in one pass, reported as one error: with their code when all have the same. */
 export function combineInputErrors(mistakes: readonly VmRunnerError[]): VmRunnerError | undefined {
   const [first, ...others] = mistakes;
   if (first === undefined) return undefined;
   if (others.length === 0) return first;
   const list = mistakes.map((mistake) => `- ${mistake.message}`).join('\n');
-  return new VmRunnerError('invalid-input', `${mistakes.length} mistakes in what was given:\n${list}`);
+  const code = others.every((other) => other.code === first.code) ? first.code : 'invalid-input';
+  return new VmRunnerError(code, `${mistakes.length} mistakes in what was given:\n${list}`);
 }
 
 /** The system's code of a failed call (`ENOENT`), when the error has one. */

@@ -1,4 +1,4 @@
-import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
+import { renderError, toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import { findInstallation } from '../process/installation.js';
 import { systemFailureCode } from './env.js';
 import { main } from './main.js';
@@ -7,7 +7,7 @@ import { main } from './main.js';
 
 // Node ends with 1 after an error that nobody caught, which the Runner would take for the job's own failure.
 process.on('uncaughtException', (error) => {
-  process.stderr.write(`ERROR: ${toVmRunnerError(error).message}\n${error.stack ?? ''}\n`);
+  process.stderr.write(`${renderError(toVmRunnerError(error), 'ERROR')}\n${error.stack ?? ''}\n`);
   process.exit(systemFailureCode(process.env));
 });
 

@@ -45,8 +45,8 @@ function unixSeconds(): number {
 /** The last thing that a failed call says. */
 export function reportError(stderr: Writable, error: VmRunnerError, thrown: unknown): void {
   // A cancel is no mistake of anybody's.
-  const level = error.code === 'cancelled' ? '' : 'ERROR: ';
-  stderr.write(`${level}${printable(renderError(error))}\n`);
+  const text = error.code === 'cancelled' ? error.message : renderError(error, 'ERROR');
+  stderr.write(`${printable(text)}\n`);
   // A defect is only worth reporting with the place where it happened.
   if (error.blame === 'bug' && thrown instanceof Error) stderr.write(`${thrown.stack ?? ''}\n`);
 }

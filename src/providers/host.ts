@@ -17,7 +17,7 @@ export interface OpenHostOptions {
   readonly agentDirectory: string;
   /** The packed scratch disk. Default: the one that is shipped beside the agents. */
   readonly scratch?: string | undefined;
-  /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
+  /** Name or path of QEMU. Default: that of `config`. */
   readonly qemuBinary?: string | undefined;
   /** How container registries are reached. Default: without credentials, mirrors and proxy. */
   readonly registries?: RegistryOptions | undefined;
@@ -25,17 +25,14 @@ export interface OpenHostOptions {
   readonly recipe?: Recipe | undefined;
   /** What the operator decides. Default: `DEFAULT_HOST_CONFIG`. */
   readonly config?: HostConfig | undefined;
-  /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: false. */
+  /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: what `config` says. */
   readonly isolateTemplates?: boolean | undefined;
-}
-
-/** What the operator of a host says in the environment of all front ends: `1` gives each clone a memory file of its own. */
-export function isolatesTemplates(env: Readonly<Record<string, string | undefined>>): boolean {
-  return env['VM_RUNNER_ISOLATE_TEMPLATES'] === '1';
 }
 
 /** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
 export async function openHost(options: OpenHostOptions): Promise<Host> {
+  const { config = DEFAULT_HOST_CONFIG } = options;
+  const { qemuBinary = config.qemu.binary, isolateTemplates = config.qemu.isolateTemplates } = options;
   const processes = new LinuxProcessTable();
   const store = await openStore(options.home, processes);
   const { images, templates, providers, providerNamed } = createProviders({
@@ -44,11 +41,10 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     agentDirectory: options.agentDirectory,
     scratch: options.scratch,
     registries: options.registries,
-    ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
+    ...(qemuBinary === undefined ? {} : { qemuBinary }),
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
-    ...(options.isolateTemplates === undefined ? {} : { isolateTemplates: options.isolateTemplates }),
+    isolateTemplates,
   });
-  const config = options.config ?? DEFAULT_HOST_CONFIG;
   const capacity = new Capacity({ store, processes, memory: new LinuxHostMemory(), limits: config.capacity });
   return {
     ...{ config, store, processes, capacity, images, templates, providers, providerNamed },

@@ -1,6 +1,7 @@
 import type { HostConfig } from '../config/host-config.js';
 import type { Endpoint } from '../core/endpoint.js';
 import type { Finding } from '../core/finding.js';
+import type { CollectOptions, Garbage } from '../core/garbage.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
@@ -39,6 +40,16 @@ export interface CreateContext {
   readonly agentAnswers: (endpoint: Endpoint, signal: AbortSignal) => Promise<void>;
 }
 
+/** What is known of a VM from outside of it. */
+export interface VmReport {
+  /** How its guest ended it; `undefined` while it runs, and when it did not end that way. */
+  readonly ended: 'powered-off' | 'reset' | undefined;
+  /** What was seen on the host of errors of its disks: none, no space left, or another one. */
+  readonly diskError: 'no-space' | 'failed' | undefined;
+  /** Whether the host's kernel killed it for memory. */
+  readonly outOfMemory: boolean;
+}
+
 /** Makes, finds and destroys VMs. Deals in data: it never talks to an agent. */
 export interface Provider {
   readonly name: string;
@@ -53,6 +64,8 @@ export interface Provider {
   create(request: CreateRequest, context: CreateContext): Promise<VmRecord>;
   find(name: string): Promise<VmRecord | undefined>;
   list(): Promise<readonly VmRecord[]>;
+  /** What became of a VM, also of one that has ended and was not destroyed yet. */
+  report(record: VmRecord): Promise<VmReport>;
   /** Ends the VM and removes everything of it. A VM that is not there is success, and so is one half made. */
   destroy(name: string): Promise<void>;
   /** What `vm-runner doctor` tells of this host: can it run VMs? Tries things where that is possible. */
@@ -75,14 +88,24 @@ export interface TemplateInfo {
   readonly vms: number;
 }
 
+/** How long templates stay. */
+export interface TemplateRules {
+  /** Without a use. */
+  readonly unusedMs: number;
+  /** Of all of them together. Default: no limit. */
+  readonly budgetBytes?: number | undefined;
+}
+
 /** The templates of this host. */
 export interface Templates {
   /** Those that can be read, most recently used first. */
   list(): Promise<readonly TemplateInfo[]>;
   /** Whether there was one of that key. VMs that were cloned from it go on. */
   remove(key: string): Promise<boolean>;
-  /** Removes those that no VM was cloned from for so long. Returns their keys. */
-  prune(unusedForMs: number): Promise<readonly string[]>;
+  /** Looks whether the files of all templates are as they were saved, for `vm-runner doctor`. */
+  verify(): Promise<readonly Finding[]>;
+  /** Takes away those that the rules are against, the least recently used first; never one that a VM was cloned from. */
+  prune(rules: TemplateRules, options: CollectOptions): Promise<readonly Garbage[]>;
 }
 
 /** What the stages work with on this host. Front ends open one and pass it down. */

@@ -46,7 +46,7 @@ export async function bake(
   const record = await prepare(host, { ...request.prepare, vm, root }, context);
   let failed = true;
   try {
-    const image = await withAgent(host, record, signal, async (agent, watched) => {
+    const image = await withAgent(host, record, context, async (agent, watched) => {
       await runScript(agent, request, watched);
       return await keepLayer(host, agent, base, { reference, key, comment: 'vm-runner image prepare' }, context);
     });
@@ -77,7 +77,7 @@ export async function commit(
   }
   const { reference, config, live } = options;
   const layer = { reference, config, comment: `vm-runner commit ${record.name}` };
-  return await withAgent(host, record, context.signal, (agent) => keepLayer(host, agent, base, layer, context, live));
+  return await withAgent(host, record, context, (agent) => keepLayer(host, agent, base, layer, context, live));
 }
 
 /** Everything that decides what a prepared image holds. */

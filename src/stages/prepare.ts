@@ -40,6 +40,8 @@ export interface StageContext {
 }
 
 const ENTROPY_BYTES = 64;
+/** An image that was asked for is not swept away for longer than this, whatever becomes of its name. */
+const IMAGE_STAYS_MS = 60_000;
 
 /**
  * Makes a VM, waits for its agent, tells the guest who it is and makes the root of the image. What fails leaves nothing behind
@@ -79,10 +81,14 @@ async function createInRoom(
   const cpus = vm.cpus ?? (await provider.defaultCpus(boot, context));
   const { memoryMiB, diskMiB = DEFAULT_DISK_MIB } = vm;
   const demand = { cpus, memoryMiB, diskMiB };
+  const askedMs = context.timeline.elapsedMs;
   const reservation = await reserve(host, { name, incarnation, demand, waitMs }, context);
   try {
+    const waitedLong = context.timeline.elapsedMs - askedMs > IMAGE_STAYS_MS;
+    const files =
+      boot !== undefined && waitedLong ? await bootFiles(host, { ...vm, pull: 'if-not-present' }, context) : boot;
     const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
-    const create = { ...vm, ...request, ...demand, boot, incarnation };
+    const create = { ...vm, ...request, ...demand, boot: files, incarnation };
     return await context.timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
   } finally {
     await reservation.release();
@@ -120,8 +126,9 @@ async function begin(
   host: Host,
   record: VmRecord,
   { image, root, timeoutMs }: Beginning,
-  { timeline, signal }: StageContext,
+  context: StageContext,
 ): Promise<void> {
+  const { timeline } = context;
   const startMs = timeline.elapsedMs;
   const connectError = (): VmRunnerError =>
     new VmRunnerError('boot-timeout', `agent in the guest did not answer within ${formatDuration(timeoutMs)} of boot`, {
@@ -137,7 +144,7 @@ async function begin(
     await timeline.measure('resume', () => resume(agent, record));
     if (image !== undefined) await timeline.measure('enter', () => enterImage(agent, image, root));
   };
-  await withAgent(host, record, signal, work, { timeoutMs, connectError });
+  await withAgent(host, record, context, work, { timeoutMs, connectError });
 }
 
 /** The guest's own marks, laid on the host's clock: its uptime now tells when its kernel started. */

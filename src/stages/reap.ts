@@ -6,7 +6,6 @@ import type { Host } from '../providers/provider.js';
 import { acquireLock } from '../store/lock.js';
 import { boundConsole } from '../store/logs.js';
 import type { VmRecord } from '../store/record.js';
-import { removeAbandoned } from '../store/temporary.js';
 import { cleanup } from './cleanup.js';
 
 /** Why a VM is nobody's any more. */
@@ -67,7 +66,7 @@ async function ageOf(host: Pick<Host, 'store'>, name: string, now: number): Prom
  * Removes all orphans, and shortens the consoles of the others. What cannot be done for one VM is warned about and does not
  * keep the others.
  */
-export async function reapOrphans(host: Host, log: Log): Promise<readonly Orphan[]> {
+export async function reapOrphans(host: Host, log: Log, now = Date.now()): Promise<readonly Orphan[]> {
   const reaped: Orphan[] = [];
   for (const name of await host.store.vms.names()) {
     try {
@@ -76,9 +75,9 @@ export async function reapOrphans(host: Host, log: Log): Promise<readonly Orphan
       log.warn(toVmRunnerError(error).message);
     }
   }
-  for (const { name } of await findOrphans(host)) {
+  for (const { name } of await findOrphans(host, now)) {
     try {
-      const reason = await reap(host, name, log);
+      const reason = await reap(host, name, log, now);
       if (reason === undefined) continue;
       reaped.push({ name, reason });
       log.info(`removed VM ${name}: ${reason}`);
@@ -93,35 +92,13 @@ export async function reapOrphans(host: Host, log: Log): Promise<readonly Orphan
  * Destroys one orphan, if it still is one: since it was found, another process may have reaped it and made a new VM of that
  * name. One reaper a name at a time, and it looks again.
  */
-async function reap(host: Host, name: string, log: Log): Promise<OrphanReason | undefined> {
+async function reap(host: Host, name: string, log: Log, now: number): Promise<OrphanReason | undefined> {
   const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
   try {
-    const reason = await orphanReason(host, name, Date.now());
+    const reason = await orphanReason(host, name, now);
     if (reason !== undefined) await cleanup(host, name, { keepLogs: true, log });
     return reason;
   } finally {
     await lock.release();
   }
-}
-
-export interface Collected {
-  readonly orphans: readonly Orphan[];
-  /** Directories of builds and downloads that nobody finishes. */
-  readonly abandoned: readonly string[];
-  /** Keys of templates that nothing started from for long. */
-  readonly templates: readonly string[];
-  /** Of images and layers that nothing needs. */
-  readonly freedBytes: number;
-}
-
-/** A size that nobody asked for in a month is made again in seconds. */
-const TEMPLATE_UNUSED_MS = 30 * 86_400_000;
-
-/** Everything that `vm-runner gc` takes away. Safe at any time, also twice at once. */
-export async function collectGarbage(host: Host, log: Log): Promise<Collected> {
-  // First the VMs, which need images and templates.
-  const orphans = await reapOrphans(host, log);
-  const abandoned = await removeAbandoned(host.store.paths, host.processes);
-  const templates = await host.templates.prune(TEMPLATE_UNUSED_MS);
-  return { orphans, abandoned, templates, freedBytes: (await host.images.sweep()).freedBytes };
 }

@@ -27,6 +27,9 @@ export interface StorePaths {
   /** Who waits for room for a VM, and who was just given some. */
   readonly capacity: string;
   readonly acceleration: string;
+  /** What happened on this host, and what happened before that. */
+  readonly events: string;
+  readonly eventsBefore: string;
   /** Which version the QEMU of this host is. */
   readonly qemu: string;
   /** What the slots of VMs show that have no image. */
@@ -50,6 +53,8 @@ export function storePaths(home: string): StorePaths {
     temporary: at('tmp'),
     capacity: at('capacity.json'),
     acceleration: at('acceleration.json'),
+    events: at('events.jsonl'),
+    eventsBefore: at('events.1.jsonl'),
     qemu: at('qemu.json'),
     emptySlot: at('empty-slot.qcow2'),
   };
@@ -62,6 +67,12 @@ export interface VmPaths {
   readonly disk: string;
   readonly console: string;
   readonly vmmLog: string;
+  /** What the programs of the job printed, and the part of it before that. */
+  readonly jobLog: string;
+  readonly jobLogBefore: string;
+  /** What the process that runs the VM tells by itself, and a pipe that it reads; its name less `.out` and `.in`. */
+  readonly events: string;
+  readonly eventsInput: string;
   readonly qmp: string;
   /** Where a guest that is saved finds its base root, and the control socket of the process that shows it. */
   readonly export: string;
@@ -95,6 +106,10 @@ export function vmPaths(store: StorePaths, name: string): VmPaths {
     disk: at('disk.qcow2'),
     console: at('console.log'),
     vmmLog: at('vmm.log'),
+    events: at('events.out'),
+    eventsInput: at('events.in'),
+    jobLog: at('job.log'),
+    jobLogBefore: at('job.1.log'),
     qmp: at('qmp'),
     export: at('nbd'),
     exportQmp: at('nbd.qmp'),

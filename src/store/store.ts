@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
 import { makeDirectories } from './directories.js';
+import { EventLog } from './events.js';
 import { storePaths, vmPaths, type StorePaths } from './paths.js';
 import { VmRecords } from './vms.js';
 import { writeWhole } from './whole-file.js';
@@ -14,6 +15,7 @@ const STORE_VERSION = 1;
 export interface Store {
   readonly paths: StorePaths;
   readonly vms: VmRecords;
+  readonly events: EventLog;
 }
 
 /**
@@ -34,7 +36,7 @@ export async function openStore(home: string, processes: ProcessTable): Promise<
     }
   }
   await checkVersion(paths);
-  return { paths, vms: new VmRecords(paths, processes) };
+  return { paths, vms: new VmRecords(paths, processes), events: new EventLog(paths, processes) };
 }
 
 async function checkVersion(paths: StorePaths): Promise<void> {

@@ -3,6 +3,17 @@ import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 
+/** What a file is called until it is whole. Tells which process writes it, so that what a killed one left can be found. */
+export function temporaryName(path: string): string {
+  return `${path}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`;
+}
+
+/** The process that made a name of {@link temporaryName}; `undefined` for other names. */
+export function writerOf(name: string): number | undefined {
+  const match = /\.(\d+)-[0-9a-f]{12}\.tmp$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
+
 /**
  * Writes a file that other processes read: they see the old one or the new one, never a part, also after a power cut.
  * @param mode permission bits; default 0600
@@ -21,7 +32,7 @@ async function replace(
   data: string | Uint8Array,
   { mode, sync }: { readonly mode: number; readonly sync: boolean },
 ): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  const temporary = temporaryName(path);
   try {
     const file = await open(temporary, 'wx', mode);
     try {

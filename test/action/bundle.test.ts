@@ -123,7 +123,9 @@ it('says that an unknown image is the mistake of the job', async () => {
   expect(error?.value).toBe(
     'the provider "fake" makes no VM, and so boots no image: alpine:3. Leave the image out for a dry run.',
   );
-  expect(error?.properties['title']).toBe('vm-runner: the job asked for something that does not work');
+  expect(error?.properties['title']).toBe(
+    'vm-runner: the job asked for something that does not work [image-unavailable]',
+  );
   await expectCleanEnd(runner);
 });
 
@@ -231,5 +233,21 @@ it('runs twice in one job, each time in a VM of its own', async () => {
   const second = await runner.uses({ provider: 'fake', run: 'exit 3' });
   expect([first.outputs['exit-code'], second.outputs['exit-code']]).toEqual(['0', '3']);
   expect(vmsOf(runner)).toHaveLength(2);
+  await expectCleanEnd(runner);
+});
+
+it('takes from the host file what its inputs leave out, and refuses what is over a limit', async () => {
+  const runner = await job();
+  const file = path.join(await temporaryDirectory(), 'h.toml');
+  writeFileSync(file, '[images.ours]\nreference = "default"\n[limits]\nmemory = "1G"\n');
+  const env = { VM_RUNNER_CONFIG: file };
+  const passes = await runner.uses({ provider: 'fake', run: 'true', image: 'ours' }, env);
+  expect(passes.exitCode).toBe(0);
+  expect(passes.reader.lines.join('\n')).toContain('1.0 GiB');
+  const refused = await runner.uses({ provider: 'fake', run: 'true', memory: '2G' }, env);
+  expect(refused.exitCode).toBe(1);
+  expect(annotations(refused)).toEqual([
+    `more memory than this host gives a job: 2048 MiB. The most is 1024 MiB: limits.memory in ${file}:4.`,
+  ]);
   await expectCleanEnd(runner);
 });

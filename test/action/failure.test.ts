@@ -6,10 +6,10 @@ import { VmRunnerError, type ErrorCode } from '../../src/core/errors.js';
 import { recordedRunner } from './recorded-runner.js';
 
 it.each<[ErrorCode, string]>([
-  ['invalid-input', 'vm-runner: the job asked for something that does not work'],
-  ['boot-timeout', 'vm-runner: the host of this runner failed'],
-  ['internal', 'vm-runner: a defect of vm-runner'],
-  ['cancelled', 'vm-runner: cancelled'],
+  ['invalid-input', 'vm-runner: the job asked for something that does not work [invalid-input]'],
+  ['boot-timeout', 'vm-runner: the host of this runner failed [boot-timeout]'],
+  ['internal', 'vm-runner: a defect of vm-runner [internal]'],
+  ['cancelled', 'vm-runner: cancelled [cancelled]'],
 ])('says in the title whose turn it is: %s', (code, title) => {
   const runner = recordedRunner();
   reportError(runner, new VmRunnerError(code, 'what happened', { subject: 'what', hint: 'Do this.' }));
@@ -21,9 +21,9 @@ it('puts evidence into the log, where it can command nothing', () => {
   reportError(runner, new VmRunnerError('vm-died', 'VM ended', { detail: '::set-output name=x::1\r::error::y' }));
   expect(runner.said).toEqual([
     'group What is known about the failure',
-    'VM ended\n  | ::set-output name=x::1\n  | ::error::y',
+    'error[vm-died]: VM ended\n  | ::set-output name=x::1\n  | ::error::y',
     'endgroup',
-    'error [vm-runner: the host of this runner failed] VM ended',
+    'error [vm-runner: the host of this runner failed [vm-died]] VM ended',
   ]);
 });
 

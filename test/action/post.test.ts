@@ -43,5 +43,7 @@ it('annotates a VM that cannot be destroyed, and throws nothing', async () => {
   const open = (): Promise<never> =>
     Promise.reject(new VmRunnerError('host-file-failed', 'no permission', { subject: '/h' }));
   await post({ runner, entry: ENTRY, open });
-  expect(runner.said).toEqual(['error [vm-runner: the host of this runner failed] no permission: /h']);
+  expect(runner.said).toEqual([
+    'error [vm-runner: the host of this runner failed [host-file-failed]] no permission: /h',
+  ]);
 });

@@ -40,7 +40,7 @@ describe('vm-runner run', () => {
     const { run, directory } = await fake();
     const missing = await run(['--', 'no-such-program']);
     expect(missing.exitCode).toBe(127);
-    expect(missing.stderr).toMatch(/^vm-runner: .*no-such-program/);
+    expect(missing.stderr).toMatch(/^vm-runner: error\[command-not-found\]: .*no-such-program/);
     await writeFile(path.join(directory, 'data'), 'x', { mode: 0o644 });
     expect((await run(['--', path.join(directory, 'data')])).exitCode).toBe(126);
   });
@@ -51,7 +51,7 @@ describe('vm-runner run', () => {
     expect({ exitCode, stderr }).toEqual({
       exitCode: 124,
       stderr:
-        'vm-runner: program in the guest did not end within 200 ms. It was ended. Give it more time with timeout.\n',
+        'vm-runner: error[timed-out]: program in the guest did not end within 200 ms. It was ended. Give it more time with timeout.\n',
     });
   });
 
@@ -106,7 +106,7 @@ describe('vm-runner run', () => {
     expect({ exitCode, stderr }).toEqual({
       exitCode: 125,
       stderr:
-        'vm-runner: nothing in the guest matches: --get /nowhere/**. Check the path; relative ones start at the working directory.\n',
+        'vm-runner: error[guest-file-missing]: nothing in the guest matches: --get /nowhere/**. Check the path; relative ones start at the working directory.\n',
     });
   });
 
@@ -114,7 +114,7 @@ describe('vm-runner run', () => {
     const { run } = await fake();
     const overdue = await run(['--timeout', '200ms', '--get', '/tmp/[a', '--', 'sleep', '60']);
     expect(overdue.exitCode).toBe(124);
-    expect(overdue.stderr).toMatch(/^vm-runner: program in the guest did not end within 200 ms/m);
+    expect(overdue.stderr).toMatch(/^vm-runner: error\[timed-out\]: program in the guest did not end within 200 ms/m);
     expect((await run(['--get', '/tmp/[a', '--', 'no-such-program'])).exitCode).toBe(127);
   });
 
@@ -139,16 +139,13 @@ describe('vm-runner run', () => {
 
   it.each([
     [['--report', '/dev/stdout'], 'not a regular file: /dev/stdout. Name a file; it is replaced as a whole.'],
-    [
-      ['--user', ''],
-      'not a user of the guest: --user=. Give name, uid, name:group or uid:gid; leave the flag out for root.',
-    ],
+    [['--user', ''], 'not a user of the guest: --user=. Give name, uid, name:group or uid:gid; leave it out for root.'],
   ])('refuses %j', async (args, sentence) => {
     const { run } = await fake();
     expect(await run([...args, '--', 'true'])).toEqual({
       exitCode: 125,
       stdout: '',
-      stderr: `vm-runner: ${sentence}\n`,
+      stderr: `vm-runner: error[invalid-input]: ${sentence}\n`,
     });
   });
 
@@ -156,7 +153,7 @@ describe('vm-runner run', () => {
     const { run, directory } = await fake();
     await writeFile(path.join(directory, 'big.sh'), 'true\n'.repeat(1_000_000));
     expect((await run(['--script', 'big.sh'])).stderr).toBe(
-      'vm-runner: script is larger than 4 MiB: big.sh. Copy it in with --put, and run it there.\n',
+      'vm-runner: error[invalid-input]: script is larger than 4 MiB: big.sh. Copy it in with --put, and run it there.\n',
     );
   });
 
@@ -205,7 +202,7 @@ describe('vm-runner run', () => {
     running.child.kill(signal);
     const result = await running.result;
     expect(result.exitCode).toBe(exitCode);
-    expect(result.stderr).toContain(`vm-runner: interrupted by ${signal}\n`);
+    expect(result.stderr).toContain(`vm-runner: error[cancelled]: interrupted by ${signal}\n`);
     expect(() => process.kill(Number(result.stdout), 0)).toThrow('ESRCH');
     expect(await readdir(path.join(directory, 'home/vms'))).toEqual([]);
   });
@@ -227,7 +224,8 @@ describe('vm-runner run', () => {
     expect(await readFile(path.join(directory, 'h'), 'utf8')).toBe('content');
     expect(await run(['--name', 'box', '--', 'true'])).toMatchObject({
       exitCode: 125,
-      stderr: 'vm-runner: a VM of that name exists: box. Choose another name, or remove it with: vm-runner rm box\n',
+      stderr:
+        'vm-runner: error[invalid-input]: a VM of that name exists: box. Choose another name, or remove it with: vm-runner rm box\n',
     });
     expect(await vmRunner(['rm', 'box'], options)).toEqual({ exitCode: 0, stdout: 'box\n', stderr: '' });
     expect((await vmRunner(['ps', '-q'], options)).stdout).toBe('');
@@ -269,8 +267,8 @@ describe('vm-runner run', () => {
     await running.said('up');
     running.child.kill('SIGKILL');
     await running.result;
-    expect((await vmRunner(['gc'], options)).stdout).toBe(
-      'removed 1 VMs, 0 half-made directories, 0 templates and 0 B of images that nothing needs\n',
+    expect((await vmRunner(['gc'], options)).stdout).toMatch(
+      /^KIND +SIZE +NAME +REASON\nvm +\S+ \S+ +\S+ +owner is gone\nremoved 1 thing, /,
     );
   });
 

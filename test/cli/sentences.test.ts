@@ -77,13 +77,13 @@ describe('bad input of the command line gets one clear sentence:', () => {
       'not one side in a VM and one on this host: a b. Write NAME:/absolute/path for the side in the VM.',
     ],
   ])('%j', async (args, sentence) => {
-    expect(await refusal(args)).toContain(`vm-runner: ${sentence}`);
+    expect(await refusal(args)).toContain(`]: ${sentence}`);
   });
 
   it('all mistakes about a prepared image together', async () => {
     expect(await refusal(['image', 'prepare', '--from', 'A'])).toBe(
       [
-        'vm-runner: 3 mistakes in what was given:',
+        'vm-runner: error[invalid-input]: 3 mistakes in what was given:',
         '- name of an image has capital letters: "A". Write it in lower case.',
         '- flag missing: --script. Name the file of the script that prepares the image.',
         '- flag missing: --name. Say what the image shall be called.',
@@ -94,7 +94,7 @@ describe('bad input of the command line gets one clear sentence:', () => {
   it('all mistakes of one command line together', async () => {
     expect(await refusal(['run', '--cpus', 'x', '--memory', 'y'])).toBe(
       [
-        'vm-runner: 3 mistakes in what was given:',
+        'vm-runner: error[invalid-input]: 3 mistakes in what was given:',
         '- not a number of processors: --cpus=x. Give a whole number from 1 to 64.',
         '- not a memory size: --memory=y. Give MiB, or a number with K, M, G or T, of at least 128M, as in 2G.',
         '- nothing to run. Give a program behind --, or a script with --script FILE.',
@@ -104,7 +104,7 @@ describe('bad input of the command line gets one clear sentence:', () => {
 
   it('a store that is no absolute path', async () => {
     expect(await refusal(['ps'], { VM_RUNNER_HOME: 'here' })).toBe(
-      'vm-runner: not an absolute path: VM_RUNNER_HOME=here. Every process must find the same store: give the whole path.',
+      'vm-runner: error[invalid-input]: not an absolute path: VM_RUNNER_HOME=here. Every process must find the same store: give the whole path.',
     );
   });
 
@@ -112,7 +112,7 @@ describe('bad input of the command line gets one clear sentence:', () => {
     const cwd = await temporaryDirectory();
     await writeFile(path.join(cwd, 'file'), '');
     expect((await refusal(['ps'], { VM_RUNNER_HOME: path.join(cwd, 'file') })).split('.')[0]).toBe(
-      `vm-runner: cannot make a directory of the store: ${cwd}/file`,
+      `vm-runner: error[host-file-failed]: cannot make a directory of the store: ${cwd}/file`,
     );
   });
 });
@@ -126,7 +126,7 @@ describe('help', () => {
     expect(commands).toEqual([
       ...['run', 'ps', 'exec', 'cp', 'logs', 'commit', 'rm', 'images'],
       ...['image pull', 'image inspect', 'image rm', 'image prepare', 'image import', 'image export'],
-      ...['templates', 'templates rm', 'gc', 'doctor'],
+      ...['templates', 'templates rm', 'gc', 'doctor', 'config', 'explain'],
     ]);
     for (const command of commands) {
       const { exitCode, stdout } = await vmRunner([...command.split(' '), '--help'], { home });

@@ -19,7 +19,7 @@ describe('VmRunnerError', () => {
 
   it('shows its detail below the message', () => {
     const error = new VmRunnerError('vm-died', 'VM ended by itself', { detail: 'one\ntwo\n' });
-    expect(renderError(error)).toBe('VM ended by itself\n  | one\n  | two');
+    expect(renderError(error)).toBe('error[vm-died]: VM ended by itself\n  | one\n  | two');
   });
 });
 

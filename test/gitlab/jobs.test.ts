@@ -141,7 +141,7 @@ describe('a job that cannot start', () => {
     expect(await job.result).toEqual({ state: 'failed', failureReason: 'runner_system_failure' });
     expect(names(job)).toEqual(Array.from({ length: 3 }, () => ['config', 'prepare', 'cleanup']).flat());
     expect(job.calls.filter((call) => call.name === 'prepare').map((call) => call.exitCode)).toEqual([2, 2, 2]);
-    expect(job.trace.text).toContain('ERROR: agent in the guest did not answer within 1 ms of boot');
+    expect(job.trace.text).toContain('ERROR[boot-timeout]: agent in the guest did not answer within 1 ms of boot');
     expect(job.calls.filter((call) => call.name === 'cleanup').map((call) => call.exitCode)).toEqual([0, 0, 0]);
     expect(await vms()).toEqual([]);
     expect(await attempts()).toEqual([]);
@@ -161,7 +161,9 @@ describe('a job that cannot start', () => {
     const job = startJob(aJob({ image: 'alpine:3', script: ['true'] }), settings);
     expect(await job.result).toEqual({ state: 'failed', failureReason: 'script_failure', exitCode: 1 });
     expect(names(job)).toEqual(['config', 'prepare', 'cleanup']);
-    expect(job.trace.text).toContain('ERROR: the provider "fake" makes no VM, and so boots no image: alpine:3.');
+    expect(job.trace.text).toContain(
+      'ERROR[image-unavailable]: the provider "fake" makes no VM, and so boots no image: alpine:3.',
+    );
     expect(await vms()).toEqual([]);
   });
 
@@ -278,7 +280,7 @@ describe('a job whose VM dies', () => {
     const { records } = await host.store.vms.list();
     process.kill(records[0]?.vmm?.pid ?? 0, 'SIGKILL');
     expect(await job.result).toEqual({ state: 'failed', failureReason: 'runner_system_failure' });
-    expect(job.trace.text).toContain('ERROR: VM ended by itself: vm-');
+    expect(job.trace.text).toContain('ERROR[vm-died]: VM ended by itself: vm-');
     expect(await vms()).toEqual([]);
   });
 });

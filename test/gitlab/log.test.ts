@@ -47,7 +47,7 @@ describe('reportError', () => {
     const stderr = new PassThrough();
     const error = new VmRunnerError('vm-died', 'VM ended by itself', { subject: 'vm-1', detail: 'panic\n' });
     reportError(stderr, error, error);
-    expect(written(stderr)).toBe('ERROR: VM ended by itself: vm-1\n  | panic\n');
+    expect(written(stderr)).toBe('ERROR[vm-died]: VM ended by itself: vm-1\n  | panic\n');
   });
 
   it('shows where a defect happened', () => {

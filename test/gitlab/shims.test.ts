@@ -121,7 +121,8 @@ describe('a driver call', () => {
   ] as const)('%s %j with %j is a system failure: %s', async (stage, args, env, sentence) => {
     const home = path.join(await temporaryDirectory(), 'home');
     const { status, stdout, stderr } = start(shim(stage), args, { VM_RUNNER_HOME: home, ...env });
-    expect(stderr).toContain(`ERROR: ${sentence}`);
+    expect(stderr).toMatch(/^ERROR\[[a-z-]+\]: /m);
+    expect(stderr).toContain(`]: ${sentence}`);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   });
 

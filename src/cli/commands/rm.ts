@@ -1,4 +1,4 @@
-import { toVmRunnerError } from '../../core/errors.js';
+import { renderError, toVmRunnerError } from '../../core/errors.js';
 import { cleanup } from '../../stages/cleanup.js';
 import { noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
@@ -26,7 +26,7 @@ export const rm: Command = {
         await cleanup(host, name, { keepLogs: false, log });
         world.stdout.write(`${name}\n`);
       } catch (error) {
-        world.stderr.write(`vm-runner: ${toVmRunnerError(error).message}\n`);
+        world.stderr.write(`vm-runner: ${renderError(toVmRunnerError(error))}\n`);
         exitCode = OWN_FAILURE;
       }
     }

@@ -7,7 +7,7 @@ import { SYSTEM_PATH } from '../../process/system-path.js';
 import type { VmPaths } from '../../store/paths.js';
 import type { VmRecord } from '../../store/record.js';
 import type { Store } from '../../store/store.js';
-import type { CreateContext, CreateRequest, Provider } from '../provider.js';
+import type { CreateContext, CreateRequest, Provider, VmReport } from '../provider.js';
 import { destroyVm, newRecord } from '../vm-process.js';
 
 export interface FakeProviderOptions {
@@ -66,6 +66,10 @@ export class FakeProvider implements Provider {
   async list(): Promise<readonly VmRecord[]> {
     const { records } = await this.#options.store.vms.list();
     return records.filter((record) => record.provider === this.name);
+  }
+
+  report(): Promise<VmReport> {
+    return Promise.resolve({ ended: undefined, diskError: undefined, outOfMemory: false });
   }
 
   async destroy(name: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { toVmRunnerError } from '../../../core/errors.js';
+import { renderError, toVmRunnerError } from '../../../core/errors.js';
 import { formatSize } from '../../../core/units.js';
 import type { Command } from '../../command.js';
 import { OWN_FAILURE } from '../../exit-code.js';
@@ -22,7 +22,7 @@ export const imageRm: Command = {
         const rest = kept === undefined ? '' : `; the rest stays: ${kept}`;
         world.stdout.write(`${reference}: freed ${formatSize(freedBytes)}${rest}\n`);
       } catch (error) {
-        world.stderr.write(`vm-runner: ${toVmRunnerError(error).message}\n`);
+        world.stderr.write(`vm-runner: ${renderError(toVmRunnerError(error))}\n`);
         exitCode = OWN_FAILURE;
       }
     }
