@@ -4,6 +4,7 @@ import { HELP_FLAG, type Command } from './command.js';
 import { commit } from './commands/commit.js';
 import { cp } from './commands/cp.js';
 import { doctor } from './commands/doctor.js';
+import { events } from './commands/events.js';
 import { execCommand } from './commands/exec.js';
 import { explain } from './commands/explain.js';
 import { gc } from './commands/gc.js';
@@ -14,6 +15,7 @@ import { imagePrepare } from './commands/image/prepare.js';
 import { imagePull } from './commands/image/pull.js';
 import { imageRm } from './commands/image/rm.js';
 import { images } from './commands/images.js';
+import { inspect } from './commands/inspect.js';
 import { logs } from './commands/logs.js';
 import { ps } from './commands/ps.js';
 import { rm } from './commands/rm.js';
@@ -25,7 +27,7 @@ import { renderHelp, renderOverview } from './help.js';
 import type { World } from './world.js';
 
 const COMMANDS: readonly Command[] = [
-  ...[runCommand, ps, execCommand, cp, logs, commit, rm],
+  ...[runCommand, ps, execCommand, cp, logs, inspect, events, commit, rm],
   ...[images, imagePull, imageInspect, imageRm, imagePrepare, imageImport, imageExport],
   ...[templates, templatesRm, gc, doctor, explain],
 ];

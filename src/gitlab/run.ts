@@ -10,6 +10,7 @@ import { noSuchVm } from '../store/vms.js';
 import { requireVmName } from './env.js';
 import type { Outcome } from './exit-code.js';
 import { openDriverHost } from './host.js';
+import { driverLog } from './log.js';
 import { stageRoot } from './stage-root.js';
 import type { World } from './world.js';
 
@@ -41,6 +42,7 @@ export async function runStage(args: readonly string[], world: World): Promise<O
       onStdout: (bytes) => writeThrough(world.stdout, bytes),
       onStderr: (bytes) => writeThrough(world.stderr, bytes),
       signal,
+      journal: { host, record, log: driverLog(world.stderr), isJob: true },
     }),
   );
   return { kind: 'script-ended', status };

@@ -35,7 +35,11 @@ export async function withAgent<T>(
     return await work(agent, either);
   } catch (error) {
     if (error instanceof VmRunnerError && error.code === 'agent-unreachable') await watch.lookClosely();
-    if (watch.signal.aborted && !signal.aborted) throw await withConsole(host, record, abortReason(watch.signal));
+    if (watch.signal.aborted && !signal.aborted) {
+      const reason = abortReason(watch.signal);
+      await host.store.events.add('vm', 'died', record.name, { code: reason.code, reason: reason.reason });
+      throw await withConsole(host, record, reason);
+    }
     if (error instanceof VmRunnerError && ['boot-timeout', 'agent-unreachable'].includes(error.code)) {
       throw await withConsole(host, record, error);
     }
@@ -106,6 +110,6 @@ async function withConsole(host: Pick<Host, 'store'>, record: VmRecord, error: V
 function attachError(name: string, timeoutMs: number): VmRunnerError {
   return new VmRunnerError('agent-unreachable', `agent did not answer within ${timeoutMs / 1000} s`, {
     subject: name,
-    hint: `Look at what the VM says with: vm-runner logs ${name}`,
+    hint: `Look at what the VM says with: vm-runner logs --console ${name}`,
   });
 }

@@ -21,7 +21,9 @@ export async function cleanup(
   { keepLogs, log }: CleanupOptions,
 ): Promise<{ readonly logs: string | undefined }> {
   const logs = keepLogs ? await keep(host, name, log) : undefined;
+  const wasThere = (await host.store.vms.names()).includes(name);
   for (const provider of await providersOf(host, name)) await provider.destroy(name);
+  if (wasThere) await host.store.events.add('vm', 'destroyed', name, {}, log);
   return { logs };
 }
 

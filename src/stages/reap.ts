@@ -97,7 +97,9 @@ async function reap(host: Host, name: string, log: Log): Promise<OrphanReason | 
   const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
   try {
     const reason = await orphanReason(host, name, Date.now());
-    if (reason !== undefined) await cleanup(host, name, { keepLogs: true, log });
+    if (reason === undefined) return undefined;
+    await cleanup(host, name, { keepLogs: true, log });
+    await host.store.events.add('vm', 'reaped', name, { reason }, log);
     return reason;
   } finally {
     await lock.release();
@@ -123,5 +125,8 @@ export async function collectGarbage(host: Host, log: Log): Promise<Collected> {
   const orphans = await reapOrphans(host, log);
   const abandoned = await removeAbandoned(host.store.paths, host.processes);
   const templates = await host.templates.prune(TEMPLATE_UNUSED_MS);
-  return { orphans, abandoned, templates, freedBytes: (await host.images.sweep()).freedBytes };
+  const { freedBytes } = await host.images.sweep();
+  const story = { vms: orphans.length, abandoned: abandoned.length, templates: templates.length, freedBytes };
+  await host.store.events.add('store', 'collected', '', story, log);
+  return { orphans, abandoned, templates, freedBytes };
 }

@@ -123,7 +123,9 @@ it('says that an unknown image is the mistake of the job', async () => {
   expect(error?.value).toBe(
     'the provider "fake" makes no VM, and so boots no image: alpine:3. Leave the image out for a dry run.',
   );
-  expect(error?.properties['title']).toBe('vm-runner: the job asked for something that does not work [image-unavailable]');
+  expect(error?.properties['title']).toBe(
+    'vm-runner: the job asked for something that does not work [image-unavailable]',
+  );
   await expectCleanEnd(runner);
 });
 
