@@ -7,7 +7,7 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js', 'scripts/*.mjs'] },
+        projectService: { allowDefaultProject: ['eslint.config.js', 'scripts/*.mjs', 'test/support/faults/*.mjs'] },
         tsconfigRootDir: import.meta.dirname,
       },
     },
@@ -38,7 +38,7 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ['eslint.config.js', 'scripts/*.mjs'], ...tseslint.configs.disableTypeChecked },
+  { files: ['eslint.config.js', 'scripts/*.mjs', 'test/support/faults/*.mjs'], ...tseslint.configs.disableTypeChecked },
   // They speak to whoever started them.
-  { files: ['scripts/*.mjs', 'bench/**'], rules: { 'no-console': 'off' } },
+  { files: ['scripts/*.mjs', 'test/support/faults/*.mjs', 'bench/**'], rules: { 'no-console': 'off' } },
 );

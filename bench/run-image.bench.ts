@@ -50,7 +50,7 @@ async function once(host: Host, image: string, template: TemplatePolicy): Promis
   const at = (span: string, edge: 'startMs' | 'endMs'): number =>
     timeline.spans.find((candidate) => candidate.name === span)?.[edge] ?? NaN;
   const spawned = at(template === 'never' ? 'start' : 'clone', 'startMs');
-  await withAgent(host, record, signal, (agent, watched) =>
+  await withAgent(host, record, { log, signal }, (agent, watched) =>
     run(agent, {
       program: { kind: 'argv', argv: ['true'] },
       onStdout: () => undefined,

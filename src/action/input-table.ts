@@ -1,5 +1,3 @@
-import { DEFAULT_BOOT_TIMEOUT_MS, DEFAULT_IMAGE, DEFAULT_MEMORY_MIB } from '../core/job.js';
-
 export interface InputDefinition {
   /** Short enough for a table. */
   readonly description: string;
@@ -16,12 +14,10 @@ function optional(description: string, defaultText?: string): InputDefinition {
 export const INPUTS = {
   run: { description: 'Script that runs in the VM.', required: true, default: undefined },
   image: optional(
-    'Image that the script runs in: `node:22`, `ghcr.io/o/x@sha256:…`, `oci:DIR`, `docker-archive:FILE`, `rootfs:FILE`, `local/NAME`. Paths start at the workspace.',
-    DEFAULT_IMAGE,
+    'Image that the script runs in: `node:22`, `ghcr.io/o/x@sha256:…`, `oci:DIR`, `docker-archive:FILE`, `rootfs:FILE`, `local/NAME`. Paths start at the workspace. Default: what the host file says, else `default`.',
   ),
   pull: optional(
-    'Whether the registry is asked for the image: `always`, `if-not-present` or `never`.',
-    'if-not-present',
+    'Whether the registry is asked for the image: `always`, `if-not-present` or `never`. Default: what the host file says, else `if-not-present`.',
   ),
   template: optional(
     'Whether the VM starts from a saved guest of its size: `auto`, `always` or `never`. Default: `auto`, and `never` on runners of GitHub, which are thrown away.',
@@ -31,10 +27,14 @@ export const INPUTS = {
   ),
   env: optional('Environment of the script: one `NAME=value` a line.'),
   cpus: optional('Virtual processors. Default: 2 with hardware acceleration, 1 without.'),
-  memory: optional('Memory, such as `512M` or `4G`; a bare number is MiB.', `${DEFAULT_MEMORY_MIB / 1024}G`),
+  memory: optional(
+    'Memory, such as `512M` or `4G`; a bare number is MiB. Default: what the host file says, else `2G`.',
+  ),
+  disk: optional(
+    'The most that the disk of the VM may take of that of the host, such as `8G`. Default: what the host file says, else `16G`.',
+  ),
   network: optional(
-    'What the VM can reach: `none`, or `open` for all that the host can reach, the host included.',
-    'open',
+    'What the VM can reach: `none`, or `open` for all that the host can reach, the host included. Default: what the host file says, else `open`.',
   ),
   workspace: optional(
     'Whether the workspace is copied to the same path in the VM and is the working directory of the script: `true` or `false`.',
@@ -47,8 +47,7 @@ export const INPUTS = {
     'Directory for the artifacts. Default: a fresh one below the temporary directory of the runner.',
   ),
   'boot-timeout': optional(
-    'How long the VM may take to boot, such as `90s` or `5m`; a bare number is seconds.',
-    `${DEFAULT_BOOT_TIMEOUT_MS / 1000}s`,
+    'How long the VM may take to boot, such as `90s` or `5m`; a bare number is seconds. Default: what the host file says, else `120s`.',
   ),
   timeout: optional('How long the script may run, such as `30m`. Default: as long as the job.'),
   provider: optional(

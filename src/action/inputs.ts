@@ -1,9 +1,9 @@
 import path from 'node:path';
 
 import { combineInputErrors, VmRunnerError } from '../core/errors.js';
-import type { VmRequest } from '../core/job.js';
-import { CPUS, DURATION, MEMORY, NETWORK, PULL, readValue, TEMPLATE, type ValueKind } from '../core/values.js';
+import { CPUS, DISK, DURATION, MEMORY, NETWORK, PULL, readValue, TEMPLATE, type ValueKind } from '../core/values.js';
 import { parseReference } from '../images/reference.js';
+import type { VmWishes } from '../stages/order.js';
 import { parseArtifacts, type Artifacts } from './artifacts.js';
 import { parseEnv } from './env-input.js';
 import { INPUTS, type InputName, type RawInputs } from './input-table.js';
@@ -12,7 +12,8 @@ import { misspeltInputs } from './unknown-inputs.js';
 
 /** What the workflow asked for, complete and checked. */
 export interface ActionInputs {
-  readonly vm: VmRequest;
+  /** What is left out is left to the host. */
+  readonly vm: VmWishes;
   readonly script: string;
   /** `undefined`: the script's own `#!` line, else `bash -e`. */
   readonly shell: Shell | undefined;
@@ -22,7 +23,6 @@ export interface ActionInputs {
   readonly artifacts: Artifacts;
   /** Absolute; `undefined`: a fresh directory. */
   readonly artifactsPath: string | undefined;
-  readonly bootTimeoutMs: number;
   /** `undefined`: the script has no end of its own. */
   readonly timeoutMs: number | undefined;
   readonly provider: string;
@@ -34,12 +34,20 @@ const PROVIDERS = ['qemu', 'fake'] as const;
 /**
  * Reads all inputs in one pass.
  * @param context `workspace` is GITHUB_WORKSPACE, where relative host paths start; `variables` are the names of all
- * environment variables, among which misspelt inputs are found
+ * environment variables, among which misspelt inputs are found; `images` are those that the host file gives a name
  * @throws invalid-input: all mistakes in one error.
  */
 export function parseInputs(
   given: RawInputs,
-  { workspace, variables }: { readonly workspace: string | undefined; readonly variables: readonly string[] },
+  {
+    workspace,
+    variables,
+    images,
+  }: {
+    readonly workspace: string | undefined;
+    readonly variables: readonly string[];
+    readonly images: Pick<ReadonlySet<string>, 'has'>;
+  },
 ): ActionInputs {
   // An expression that came out empty (`cpus: ${{ inputs.cpus }}`) means the default, not nothing.
   const raw = (name: InputName): string =>
@@ -56,34 +64,34 @@ export function parseInputs(
   };
 
   const script = check(() => parseScript(given.run));
-  const image = check(() => parseImage(raw('image'), workspace));
-  const pull = check(() => value(PULL, 'pull', raw('pull')));
+  const image = check(() => (images.has(raw('image')) ? raw('image') : parseImage(raw('image'), workspace)));
+  const pull = check(() => optionalValue(PULL, 'pull', raw('pull')));
   const template = check(() => optionalValue(TEMPLATE, 'template', raw('template')));
   const shell = check(() => parseShell(raw('shell')));
   const env = parseEnv(given.env, mistakes);
   const cpus = check(() => optionalValue(CPUS, 'cpus', raw('cpus')));
-  const memoryMiB = check(() => value(MEMORY, 'memory', raw('memory')));
-  const network = check(() => value(NETWORK, 'network', raw('network')));
+  const memoryMiB = check(() => optionalValue(MEMORY, 'memory', raw('memory')));
+  const diskMiB = check(() => optionalValue(DISK, 'disk', raw('disk')));
+  const network = check(() => optionalValue(NETWORK, 'network', raw('network')));
   const wantsWorkspace =
     check(() => oneOf('workspace', raw('workspace').toLowerCase(), ['true', 'false'] as const)) === 'true';
   const copied = check(() => (wantsWorkspace ? parseWorkspace(workspace) : undefined));
   const artifacts = parseArtifacts(raw('artifacts'), mistakes);
   const artifactsPath = check(() => hostPath('artifacts-path', raw('artifacts-path'), workspace));
-  const bootTimeoutMs = check(() => value(DURATION, 'boot-timeout', raw('boot-timeout')));
+  const bootTimeoutMs = check(() => optionalValue(DURATION, 'boot-timeout', raw('boot-timeout')));
   const timeoutMs = check(() => optionalValue(DURATION, 'timeout', raw('timeout')));
   const provider = check(() => oneOf('provider', raw('provider'), PROVIDERS));
 
   const error = combineInputErrors(mistakes);
   if (error !== undefined) throw error;
   return {
-    vm: { image: need(image), pull: need(pull), template, cpus, memoryMiB: need(memoryMiB), network: need(network) },
+    vm: { image, pull, template, cpus, memoryMiB, diskMiB, network, bootTimeoutMs },
     script: need(script),
     shell,
     env,
     workspace: copied,
     artifacts,
     artifactsPath,
-    bootTimeoutMs: need(bootTimeoutMs),
     timeoutMs,
     provider: need(provider),
   };
@@ -104,7 +112,8 @@ function parseScript(text: string): string {
 }
 
 /** A reference, with its path absolute. */
-function parseImage(text: string, workspace: string | undefined): string {
+function parseImage(text: string, workspace: string | undefined): string | undefined {
+  if (text === '') return undefined;
   const [, kind, place] = /^(oci|docker-archive|rootfs):(.+)$/s.exec(text) ?? [];
   const isFile = kind !== undefined && place !== undefined;
   const reference = isFile ? `${kind}:${hostPath('image', place, workspace) ?? place}` : text;

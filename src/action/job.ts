@@ -9,7 +9,12 @@ import type { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
 import { withAgent } from '../stages/attach.js';
 import { collect, type CollectResult } from '../stages/collect.js';
+<<<<<<< HEAD
 import type { Journal } from '../stages/journal.js';
+=======
+import { jobImage } from '../stages/job-image.js';
+import type { VmOrder } from '../stages/order.js';
+>>>>>>> main
 import { prepare, type PrepareRequest } from '../stages/prepare.js';
 import type { VmRecord } from '../store/record.js';
 import { selectArtifacts } from './artifacts.js';
@@ -19,6 +24,8 @@ import { runScript } from './script.js';
 
 export interface JobRequest {
   readonly inputs: ActionInputs;
+  /** What the VM is made of; `prepare` has it, too, but for an image that is prepared first. */
+  readonly order: VmOrder;
   readonly prepare: PrepareRequest;
   /** Where artifacts go. */
   readonly artifactsPath: string;
@@ -51,14 +58,15 @@ const DEFAULT_DIRECTORY = '/root';
  */
 export async function runJob(host: Host, request: JobRequest, context: JobContext): Promise<JobOutcome> {
   const { inputs } = request;
-  const { log, timeline, signal } = context;
-  warnAboutReach(host, inputs, log);
+  const { log, timeline } = context;
+  warnAboutReach(host, request.order, log);
   const record = await log.section(`Starting VM ${request.prepare.name}`, async () => {
-    const made = await prepare(host, request.prepare, context);
+    const vm = await jobImage(host, request.order, { ...context, frontEnd: request.prepare.frontEnd });
+    const made = await prepare(host, { ...request.prepare, vm }, context);
     log.info(`${sizeOf(made)}: ${renderTimeline(timeline.spans, formatDuration)}`);
     return made;
   });
-  return await withAgent(host, record, signal, async (agent, watched) => {
+  return await withAgent(host, record, context, async (agent, watched) => {
     const ended = await attempt(async () => {
       await putWorkspace(agent, inputs.workspace, context, record, watched);
       return await runInGuest(agent, request, context, { host, record, log, isJob: true }, watched);
@@ -74,7 +82,7 @@ export async function runJob(host: Host, request: JobRequest, context: JobContex
   });
 }
 
-function warnAboutReach(host: Host, { vm }: ActionInputs, log: Log): void {
+function warnAboutReach(host: Host, { vm }: VmOrder, log: Log): void {
   if (!host.provider.bootsImages) {
     log.warn(`The provider ${host.provider.name} makes no VM: the script runs on this runner itself.`);
   } else if (vm.network === 'open') {

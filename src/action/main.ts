@@ -1,11 +1,15 @@
 import path from 'node:path';
 
+import type { HostConfig } from '../config/host-config.js';
+import { loadHostConfig } from '../config/load.js';
 import { fileError, toVmRunnerError, type VmRunnerError } from '../core/errors.js';
 import { Timeline, type Log } from '../core/log.js';
+import { HOST_CHECKS } from '../images/host-checks.js';
 import { findInstallation } from '../process/installation.js';
 import { openHost } from '../providers/host.js';
 import type { Host } from '../providers/provider.js';
 import { cleanup } from '../stages/cleanup.js';
+import { orderVm } from '../stages/order.js';
 import { randomVmName } from '../stages/name.js';
 import { storeHome } from '../store/home.js';
 import { untilCancelled } from './cancel.js';
@@ -45,8 +49,9 @@ export async function main(options: MainOptions): Promise<boolean> {
   let outcome: JobOutcome | undefined;
   let error: VmRunnerError | undefined;
   try {
-    const inputs = parseInputs(world.inputs, world);
-    const opened = await openJob(options, inputs, log);
+    const config = await readConfig(world);
+    const inputs = parseInputs(world.inputs, { ...world, images: config.images });
+    const opened = await openJob(options, config, inputs, log);
     host = opened.host;
     job = opened.job;
     const context = { log, timeline, signal, stdout: world.stdout };
@@ -67,12 +72,19 @@ export async function main(options: MainOptions): Promise<boolean> {
   return conclude(runner, ending);
 }
 
+function readConfig({ hostFile, uid }: ActionWorld): Promise<HostConfig> {
+  return loadHostConfig({ env: hostFile, uid, checks: HOST_CHECKS });
+}
+
 /** Says what is about to be made before it is, and opens the host. */
 async function openJob(
   { world, runner, open = openHost }: MainOptions,
+  config: HostConfig,
   inputs: ActionInputs,
   log: Log,
 ): Promise<{ readonly host: Host; readonly job: JobRequest }> {
+  const order = orderVm(config, inputs.vm);
+  const vm = { ...order.vm, template: order.vm.template ?? (world.isThrownAway ? 'never' : 'auto') };
   const installation = findInstallation(world.entry);
   const home = storeHome(world.store, world.uid);
   const name = randomVmName();
@@ -81,8 +93,8 @@ async function openJob(
     home,
     provider: inputs.provider,
     agentDirectory: installation.agentDirectory,
-    registries: world.registries(),
-    isolateTemplates: world.isolatesTemplates,
+    registries: world.registries(config.registries),
+    config,
   });
   const directory = path.join(world.temporary, 'vm-runner', name);
   await publishCli(world, runner, log, installation, { home, directory: path.join(directory, 'bin') });
@@ -90,15 +102,16 @@ async function openJob(
   if (inputs.artifacts.include.length > 0) await makeDirectory(artifactsPath);
   const job: JobRequest = {
     inputs,
+    order: { ...order, vm },
     artifactsPath,
     directory,
     prepare: {
-      vm: { ...inputs.vm, template: inputs.vm.template ?? (world.isThrownAway ? 'never' : 'auto') },
-      root: { workspace: inputs.workspace },
+      vm,
+      root: { workspace: inputs.workspace, user: order.user, pids: order.pids },
       name,
       owner: host.processes.identify(world.parentPid),
       expiresAt: Date.now() + (inputs.timeoutMs ?? LONGEST_JOB_MS) + HOUR_MS,
-      bootTimeoutMs: inputs.bootTimeoutMs,
+      bootTimeoutMs: order.bootTimeoutMs,
       frontEnd: 'action',
       job: world.job,
     },

@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import type { Writable } from 'node:stream';
 
+import type { RegistryConfig } from '../config/host-config.js';
+import type { HostEnvironment } from '../config/load.js';
 import type { BuildHost } from '../images/debian/bootstrap.js';
 import { registriesOf } from '../images/registry/environment.js';
 import type { RegistryOptions } from '../images/registry/options.js';
-import { isolatesTemplates } from '../providers/host.js';
 import type { HomeEnvironment } from '../store/home.js';
 import { INPUT_NAMES, type InputName, type RawInputs } from './input-table.js';
 import type { Runner } from './runner.js';
@@ -25,11 +26,11 @@ export interface ActionWorld {
   readonly isThrownAway: boolean;
   readonly store: HomeEnvironment;
   /** With what docker/login-action wrote, and the runner's proxies. */
-  readonly registries: () => RegistryOptions;
+  readonly registries: (config: RegistryConfig) => RegistryOptions;
   readonly uid: number | undefined;
   readonly host: BuildHost;
-  /** What the operator of the host says about templates. */
-  readonly isolatesTemplates: boolean;
+  /** Where the host file is, and what wins over it. */
+  readonly hostFile: HostEnvironment;
   /** The runner's worker: when it is gone, so is the job. */
   readonly parentPid: number;
   /** The file that Node was started with. */
@@ -61,8 +62,14 @@ export function readWorld(from: ProcessLike, runner: Pick<Runner, 'getInput'>): 
     hasSummary: given(env['GITHUB_STEP_SUMMARY']) !== undefined,
     isThrownAway: env['RUNNER_ENVIRONMENT'] === 'github-hosted',
     store: { VM_RUNNER_HOME: env['VM_RUNNER_HOME'], XDG_DATA_HOME: env['XDG_DATA_HOME'], HOME: env['HOME'] },
-    registries: () => registriesOf(env),
-    isolatesTemplates: isolatesTemplates(env),
+    registries: (config) => registriesOf(env, config),
+    hostFile: {
+      VM_RUNNER_CONFIG: env['VM_RUNNER_CONFIG'],
+      XDG_CONFIG_HOME: env['XDG_CONFIG_HOME'],
+      HOME: env['HOME'],
+      VM_RUNNER_QEMU: env['VM_RUNNER_QEMU'],
+      VM_RUNNER_ISOLATE_TEMPLATES: env['VM_RUNNER_ISOLATE_TEMPLATES'],
+    },
     uid,
     host: { platform: from.platform, architecture: from.arch, uid: uid ?? -1, osRelease: readOsRelease() },
     parentPid: from.ppid,

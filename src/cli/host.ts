@@ -1,5 +1,5 @@
 import { registriesOf } from '../images/registry/environment.js';
-import { isolatesTemplates, openHost } from '../providers/host.js';
+import { openHost } from '../providers/host.js';
 import type { Host } from '../providers/provider.js';
 import { noSuchVm } from '../store/vms.js';
 import { storeHome } from '../store/home.js';
@@ -9,15 +9,15 @@ import type { World } from './world.js';
 export const DEFAULT_PROVIDER = 'qemu';
 
 /** Opens this host for a command. */
-export function openCliHost(world: World, provider = DEFAULT_PROVIDER): Promise<Host> {
+export async function openCliHost(world: World, provider = DEFAULT_PROVIDER): Promise<Host> {
   const { agentDirectory } = world.installation;
+  const config = await world.config();
   return openHost({
     home: storeHome(world.env, world.uid),
     provider,
     agentDirectory,
-    qemuBinary: world.env['VM_RUNNER_QEMU'],
-    registries: registriesOf(world.env),
-    isolateTemplates: isolatesTemplates(world.env),
+    config,
+    registries: registriesOf(world.env, config.registries),
   });
 }
 

@@ -1,7 +1,8 @@
 import { renderError, toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import { printable } from '../core/printable.js';
-import { HELP_FLAG, type Command } from './command.js';
+import { CONFIG_FLAG, HELP_FLAG, type Command } from './command.js';
 import { commit } from './commands/commit.js';
+import { config } from './commands/config.js';
 import { cp } from './commands/cp.js';
 import { doctor } from './commands/doctor.js';
 import { events } from './commands/events.js';
@@ -23,17 +24,18 @@ import { runCommand } from './commands/run.js';
 import { templates, templatesRm } from './commands/templates.js';
 import { exitCodeOf, OWN_FAILURE } from './exit-code.js';
 import { parseFlags } from './flags.js';
+import { configOnce } from './host-config.js';
 import { renderHelp, renderOverview } from './help.js';
-import type { World } from './world.js';
+import type { Outside } from './world.js';
 
 const COMMANDS: readonly Command[] = [
   ...[runCommand, ps, execCommand, cp, logs, inspect, events, commit, rm],
   ...[images, imagePull, imageInspect, imageRm, imagePrepare, imageImport, imageExport],
-  ...[templates, templatesRm, gc, doctor, explain],
+  ...[templates, templatesRm, gc, doctor, config, explain],
 ];
 
 /** Runs one command line and returns its exit code. */
-export async function main(args: readonly string[], world: World): Promise<number> {
+export async function main(args: readonly string[], world: Outside): Promise<number> {
   const [name] = args;
   const { version } = world.installation;
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
@@ -47,12 +49,14 @@ export async function main(args: readonly string[], world: World): Promise<numbe
   }
   try {
     const { command, rest } = findCommand(args);
-    const shape = { ...command, flags: [...command.flags, HELP_FLAG] };
+    const common = command.hostless === true ? [HELP_FLAG] : [CONFIG_FLAG, HELP_FLAG];
+    const shape = { ...command, flags: [...command.flags, ...common] };
     if (asksForHelp(command, rest)) {
       world.stdout.write(renderHelp(shape));
       return 0;
     }
-    return await command.run(parseFlags(shape, rest), world);
+    const flags = parseFlags(shape, rest);
+    return await command.run(flags, { ...world, config: configOnce(flags.value(CONFIG_FLAG.name), world) });
   } catch (thrown) {
     const error = toVmRunnerError(thrown);
     world.stderr.write(`vm-runner: ${printable(renderError(error))}\n`);

@@ -19,7 +19,7 @@ export async function writeReport(file: string, story: RunStory): Promise<void> 
   const { settings, status, collected, error } = story;
   const report = {
     version: 1,
-    vm: { name: settings.name, ...settings.vm, kept: settings.keep },
+    vm: { name: settings.name, ...settings.order.vm, kept: settings.keep },
     exitCode: story.exitCode,
     program: status === undefined ? null : { code: status.code, signal: status.signal },
     collected:

@@ -19,6 +19,7 @@ export const VM_FLAGS: readonly Flag[] = [
     doc: 'Virtual processors (default: 1 under software emulation, 2 with hardware acceleration)',
   },
   { name: 'memory', value: 'SIZE', doc: 'Memory: MiB, or with K, M, G (default: 2G)' },
+  { name: 'disk', value: 'SIZE', doc: "The most that the VM's own disk may take of this host's (default: 16G)" },
   {
     name: 'network',
     value: 'POLICY',
@@ -28,6 +29,11 @@ export const VM_FLAGS: readonly Flag[] = [
     name: 'template',
     value: 'POLICY',
     doc: 'Start from a saved guest of the same size: auto, always or never (default: auto: boot when that fails)',
+  },
+  {
+    name: 'wait',
+    value: 'TIME',
+    doc: 'How long to wait for room on this host; 0 is not at all (default: what the host file says, else 10m)',
   },
   { name: 'boot-timeout', value: 'TIME', doc: 'How long the guest may take to boot (default: 120s)' },
   {
@@ -102,6 +108,6 @@ export const RUN_FLAGS: readonly Flag[] = [
     doc: 'Bring what matches in the guest home afterwards, also when the program failed',
   },
   { name: 'name', value: 'NAME', doc: 'Name of the VM (default: made up)' },
-  { name: 'keep', doc: 'Leave the VM running afterwards, for a day at most' },
+  { name: 'keep', doc: 'Leave the VM running afterwards, for a day at most unless the host file says another time' },
   { name: 'report', value: 'FILE', doc: 'Write what happened to a JSON file' },
 ];

@@ -1,16 +1,11 @@
 import { access, constants, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { combineInputErrors, VmRunnerError } from '../core/errors.js';
-import {
-  DEFAULT_BOOT_TIMEOUT_MS,
-  DEFAULT_IMAGE,
-  DEFAULT_MEMORY_MIB,
-  MOST_SCRIPT_BYTES,
-  type Program,
-  type VmRequest,
-} from '../core/job.js';
-import { CPUS, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE } from '../core/values.js';
+import type { HostConfig } from '../config/host-config.js';
+import { combineInputErrors, toVmRunnerError, VmRunnerError } from '../core/errors.js';
+import { DEFAULT_IMAGE, MOST_SCRIPT_BYTES, type Program } from '../core/job.js';
+import { CPUS, DISK, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE, USER, WAIT } from '../core/values.js';
+import { orderVm, type VmOrder, type VmWishes } from '../stages/order.js';
 import { randomVmName } from '../stages/name.js';
 import { replaceableFile } from '../store/whole-file.js';
 import { readEnvironment } from './environment.js';
@@ -19,7 +14,7 @@ import { DEFAULT_PROVIDER } from './host.js';
 import { readReference } from './image-reference.js';
 import type { StreamSettings } from './streams.js';
 import { readGet, readPut, type Get, type Put } from './transfers.js';
-import { USER, Values, VM_NAME } from './values.js';
+import { Values, VM_NAME } from './values.js';
 import type { World } from './world.js';
 
 /** Settings of a program in the guest, as `run` and `exec` take them. */
@@ -32,8 +27,9 @@ export interface ProgramSettings extends StreamSettings {
 
 /** Settings of the VM, as everything takes them that makes one. */
 export interface VmSettings {
-  readonly vm: VmRequest;
-  readonly bootTimeoutMs: number;
+  readonly order: VmOrder;
+  /** `undefined`: as long as the host file says. */
+  readonly waitMs: number | undefined;
   readonly provider: string;
   readonly quiet: boolean;
 }
@@ -55,13 +51,16 @@ export interface RunSettings extends ProgramSettings, VmSettings {
 export async function readRunSettings(flags: ParsedFlags, world: World): Promise<RunSettings> {
   const mistakes: VmRunnerError[] = [];
   const values = new Values(flags, mistakes);
+  const made = readVmSettings(flags, values, { cwd: world.cwd, config: await world.config() }, mistakes);
+  const program = await readProgramSettings(flags, world, mistakes);
   const settings = {
-    ...(await readProgramSettings(flags, world, mistakes)),
-    ...readVmSettings(flags, values, world.cwd, mistakes),
+    ...program,
+    ...made,
+    user: program.user ?? made.order.user,
     entrypoint: flags.has('entrypoint') ? [flags.value('entrypoint') ?? ''] : undefined,
     init: flags.has('init') ? [values.read(GUEST_PATH, 'init') ?? ''] : undefined,
     name: values.read(VM_NAME, 'name') ?? randomVmName(),
-    program: await readProgram(flags, world, mistakes),
+    program: await readProgram(flags, world, made.order.vm.image, mistakes),
     workspace: flags.has('workspace') ? world.cwd : undefined,
     puts: present(await Promise.all(flags.all('put').map((text) => readPut(text, world.cwd, mistakes)))),
     gets: present(flags.all('get').map((text) => readGet(text, world.cwd, mistakes))),
@@ -76,7 +75,7 @@ export async function readRunSettings(flags: ParsedFlags, world: World): Promise
       }),
     );
   }
-  const isHomeless = settings.vm.image === DEFAULT_IMAGE && settings.user !== undefined;
+  const isHomeless = settings.order.vm.image === DEFAULT_IMAGE && settings.user !== undefined;
   if (isHomeless && settings.workdir === undefined && settings.workspace === undefined) {
     for (const path of [...settings.puts.map((put) => put.target), ...settings.gets.map((get) => get.glob)]) {
       if (!path.startsWith('/')) mistakes.push(homeless(path));
@@ -115,20 +114,53 @@ function homeless(path: string): VmRunnerError {
   });
 }
 
-export function readVmSettings(flags: ParsedFlags, values: Values, cwd: string, mistakes: VmRunnerError[]): VmSettings {
+/** @param imageFlag which flag names the image */
+export function readVmSettings(
+  flags: ParsedFlags,
+  values: Values,
+  { cwd, config }: { readonly cwd: string; readonly config: HostConfig },
+  mistakes: VmRunnerError[],
+  imageFlag = 'image',
+): VmSettings {
+  const wishes = {
+    image: readImage(flags.value(imageFlag), cwd, config, mistakes),
+    pull: values.read(PULL, 'pull'),
+    template: values.read(TEMPLATE, 'template'),
+    cpus: values.read(CPUS, 'cpus'),
+    memoryMiB: values.read(MEMORY, 'memory'),
+    diskMiB: values.read(DISK, 'disk'),
+    network: values.read(NETWORK, 'network'),
+    bootTimeoutMs: values.read(DURATION, 'boot-timeout'),
+  };
   return {
-    vm: {
-      image: readReference(flags.value('image') ?? DEFAULT_IMAGE, cwd, mistakes),
-      pull: values.read(PULL, 'pull'),
-      template: values.read(TEMPLATE, 'template'),
-      cpus: values.read(CPUS, 'cpus'),
-      memoryMiB: values.read(MEMORY, 'memory') ?? DEFAULT_MEMORY_MIB,
-      network: values.read(NETWORK, 'network') ?? 'open',
-    },
-    bootTimeoutMs: values.read(DURATION, 'boot-timeout') ?? DEFAULT_BOOT_TIMEOUT_MS,
+    order: readOrder(config, wishes, mistakes),
+    waitMs: values.read(WAIT, 'wait'),
     provider: flags.value('provider') ?? DEFAULT_PROVIDER,
     quiet: flags.has('quiet'),
   };
+}
+
+/** `undefined` when none was named, or none that can be read. */
+function readImage(
+  text: string | undefined,
+  cwd: string,
+  { images }: HostConfig,
+  mistakes: VmRunnerError[],
+): string | undefined {
+  if (text === undefined || images.has(text)) return text;
+  const before = mistakes.length;
+  const reference = readReference(text, cwd, mistakes);
+  return mistakes.length === before ? reference : undefined;
+}
+
+/** With all that is not allowed among the mistakes; what is put together then is not used. */
+function readOrder(config: HostConfig, wishes: VmWishes, mistakes: VmRunnerError[]): VmOrder {
+  try {
+    return orderVm(config, wishes);
+  } catch (error) {
+    mistakes.push(toVmRunnerError(error));
+    return orderVm({ ...config, limits: {} }, wishes);
+  }
 }
 
 export async function readProgramSettings(
@@ -152,11 +184,16 @@ export async function readProgramSettings(
   };
 }
 
-async function readProgram(flags: ParsedFlags, world: World, mistakes: VmRunnerError[]): Promise<Program> {
+async function readProgram(
+  flags: ParsedFlags,
+  world: World,
+  image: string,
+  mistakes: VmRunnerError[],
+): Promise<Program> {
   const script = flags.value('script');
   if (script === undefined) {
     // Other images may have a command of their own.
-    if (flags.program.length === 0 && (flags.value('image') ?? DEFAULT_IMAGE) === DEFAULT_IMAGE) {
+    if (flags.program.length === 0 && image === DEFAULT_IMAGE) {
       mistakes.push(
         new VmRunnerError('invalid-input', 'nothing to run', {
           hint: 'Give a program behind --, or a script with --script FILE.',

@@ -1,7 +1,8 @@
+import type { HostConfig } from '../config/host-config.js';
 import type { Installation } from '../process/installation.js';
 
-/** What a command sees of the outside: read once by index.ts, and by nobody else. */
-export interface World {
+/** What the command line sees of the outside: read once by index.ts, and by nobody else. */
+export interface Outside {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly uid: number | undefined;
@@ -12,6 +13,12 @@ export interface World {
   readonly installation: Installation;
   /** Aborts on Ctrl-C, SIGTERM and SIGHUP, with an error whose cause is a {@link Interruption}. */
   readonly signal: AbortSignal;
+}
+
+/** What a command works with. */
+export interface World extends Outside {
+  /** What is in force on this host; read at the first call. @throws host-config-invalid */
+  readonly config: () => Promise<HostConfig>;
 }
 
 /** Why the user wants it to end, and the exit code that says so. */

@@ -93,6 +93,14 @@ export interface QemuConfig {
   readonly isolateTemplates: boolean;
 }
 
+/** Where a setting was said. */
+export interface SettingOrigin {
+  /** `FILE:LINE`, or `environment NAME`. */
+  readonly place: string;
+  /** As it was written. */
+  readonly text: string;
+}
+
 /** All that an operator decides for a host, whole and checked; what is not said has its default. */
 export interface HostConfig {
   /** Absolute path of the host file that was read. */
@@ -105,6 +113,8 @@ export interface HostConfig {
   readonly budgets: StoreBudgets;
   readonly registries: RegistryConfig;
   readonly qemu: QemuConfig;
+  /** By setting: `limits.memory`. One that is not in it has its default. */
+  readonly origins: ReadonlyMap<string, SettingOrigin>;
 }
 
 const HOUR_MS = 3_600_000;
@@ -121,4 +131,5 @@ export const DEFAULT_HOST_CONFIG: HostConfig = {
   budgets: {},
   registries: { mirrors: {}, insecure: [], caFiles: {} },
   qemu: { isolateTemplates: false },
+  origins: new Map(),
 };

@@ -137,6 +137,17 @@ export const ERROR_KINDS = {
     causes: ['a job that powers the machine off', 'a kernel panic, which the end of the console shows'],
     remedy: 'Leave the power to vm-runner. `vm-runner logs NAME` has the console of the VM.',
   },
+  'host-config-invalid': {
+    blame: 'infra',
+    meaning: 'The host file of vm-runner cannot be used.',
+    causes: [
+      'a misspelt setting or a value that makes no sense',
+      'a file that was named and is not there',
+      'a file that others may write, read by root',
+    ],
+    remedy:
+      'Each mistake is told with its line. Mend them all and try with `vm-runner config`; docs/HOST.md has every setting.',
+  },
   'host-unsupported': {
     blame: 'infra',
     meaning: 'This host cannot do what is needed.',

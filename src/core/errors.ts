@@ -64,13 +64,14 @@ export function renderError({ code, message, detail }: VmRunnerError, word = 'er
   return `${head}\n${detail.trimEnd().replaceAll(/^/gm, '  | ')}`;
 }
 
-/** Several mistakes found in one pass over somebody's input, reported as one error. */
+/** Several mistakes found in one pass, reported as one error: with their code when all have the same. */
 export function combineInputErrors(mistakes: readonly VmRunnerError[]): VmRunnerError | undefined {
   const [first, ...others] = mistakes;
   if (first === undefined) return undefined;
   if (others.length === 0) return first;
   const list = mistakes.map((mistake) => `- ${mistake.message}`).join('\n');
-  return new VmRunnerError('invalid-input', `${mistakes.length} mistakes in what was given:\n${list}`);
+  const code = others.every((other) => other.code === first.code) ? first.code : 'invalid-input';
+  return new VmRunnerError(code, `${mistakes.length} mistakes in what was given:\n${list}`);
 }
 
 /** The system's code of a failed call (`ENOENT`), when the error has one. */

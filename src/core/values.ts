@@ -20,6 +20,8 @@ export interface ValueKind<T> {
 const MIB = 2 ** 20;
 /** A Linux kernel with our initramfs does not come up in less. */
 const LEAST_MEMORY_MIB = 128;
+/** A guest that starts writes some MiB by itself. */
+const LEAST_DISK_MIB = 64;
 const MOST_CPUS = 64;
 
 /** Number of virtual processors. */
@@ -42,6 +44,16 @@ export const MEMORY: ValueKind<number> = {
   },
 };
 
+/** MiB. */
+export const DISK: ValueKind<number> = {
+  reason: 'not a disk size',
+  hint: `Give MiB, or a number with K, M, G or T, of at least ${LEAST_DISK_MIB}M, as in 8G.`,
+  parse: (text) => {
+    const bytes = parseSize(text);
+    return bytes !== undefined && bytes >= LEAST_DISK_MIB * MIB ? Math.round(bytes / MIB) : undefined;
+  },
+};
+
 /** Milliseconds, more than none. */
 export const DURATION: ValueKind<number> = {
   reason: 'not a duration',
@@ -50,6 +62,13 @@ export const DURATION: ValueKind<number> = {
     const milliseconds = parseDuration(text);
     return milliseconds !== undefined && milliseconds > 0 ? milliseconds : undefined;
   },
+};
+
+/** Milliseconds; 0 is not at all. */
+export const WAIT: ValueKind<number> = {
+  reason: DURATION.reason,
+  hint: 'Give 0, seconds, or a number with ms, s, m, h or d, as in 1h30m.',
+  parse: parseDuration,
 };
 
 export const NETWORK: ValueKind<NetworkPolicy> = {
@@ -68,6 +87,12 @@ export const TEMPLATE: ValueKind<TemplatePolicy> = {
   reason: 'not a template policy',
   hint: `Give one of: ${TEMPLATE_POLICIES.join(', ')}.`,
   parse: (text) => TEMPLATE_POLICIES.find((policy) => policy === text),
+};
+
+export const USER: ValueKind<string> = {
+  reason: 'not a user of the guest',
+  hint: 'Give name, uid, name:group or uid:gid; leave it out for root.',
+  parse: (text) => (/^[^:\s]+(:[^:\s]+)?$/.test(text) ? text : undefined),
 };
 
 export const GUEST_PATH: ValueKind<string> = {

@@ -1,9 +1,11 @@
+import { DEFAULT_HOST_CONFIG, type HostConfig } from '../config/host-config.js';
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
+import type { Log } from '../core/log.js';
 import type { Host } from '../providers/provider.js';
 import { cleanup } from '../stages/cleanup.js';
 import { claimsSuccess, findVmName } from './env.js';
 import type { Outcome } from './exit-code.js';
-import { openDriverHost } from './host.js';
+import { driverConfig, openDriverHost } from './host.js';
 import { driverLog, reportError } from './log.js';
 import type { World } from './world.js';
 
@@ -22,7 +24,7 @@ export async function cleanupStage(args: readonly string[], world: World): Promi
     log.info('There is no VM to clean up: none was named.');
     return { kind: 'done' };
   }
-  const host = await openDriverHost(world);
+  const host = await openDriverHost(world, await configOrDefault(world, log));
   try {
     const { logs } = await cleanup(host, name, { keepLogs: !claimsSuccess(world.env), log });
     log.info(`VM ${name} is gone${logs === undefined ? '' : `; its logs are kept in ${logs}`}`);
@@ -32,6 +34,16 @@ export async function cleanupStage(args: readonly string[], world: World): Promi
     reportError(world.stderr, error, thrown);
   }
   return { kind: 'done' };
+}
+
+/** A host file that was broken meanwhile is no reason to leave a VM behind. */
+async function configOrDefault(world: World, log: Log): Promise<HostConfig> {
+  try {
+    return await driverConfig(world);
+  } catch (error) {
+    log.warn(toVmRunnerError(error).message);
+    return DEFAULT_HOST_CONFIG;
+  }
 }
 
 async function isThere(host: Host, name: string): Promise<boolean> {

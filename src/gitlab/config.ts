@@ -1,7 +1,7 @@
 import { randomVmName } from '../stages/name.js';
-import { BUILDS_VARIABLE, CACHE_VARIABLE, VM_VARIABLE } from './env.js';
+import { BUILDS_VARIABLE, CACHE_VARIABLE, CONFIG_VARIABLE, VM_VARIABLE } from './env.js';
 import type { Outcome } from './exit-code.js';
-import { parseGuestDirectories } from './settings.js';
+import { parseConfigSettings } from './settings.js';
 import type { World } from './world.js';
 
 /**
@@ -11,13 +11,18 @@ import type { World } from './world.js';
  * then says "Running on NAME OF THE VM via NAME OF THE HOST".
  */
 export function configStage(args: readonly string[], world: World): Promise<Outcome> {
-  const { builds, cache } = parseGuestDirectories(args);
+  const { builds, cache, config } = parseConfigSettings(args);
   const answer = {
     driver: { name: 'vm-runner', version: world.installation.version },
     builds_dir: builds,
     cache_dir: cache,
     shell: 'bash',
-    job_env: { [VM_VARIABLE]: randomVmName(), [BUILDS_VARIABLE]: builds, [CACHE_VARIABLE]: cache },
+    job_env: {
+      [VM_VARIABLE]: randomVmName(),
+      [BUILDS_VARIABLE]: builds,
+      [CACHE_VARIABLE]: cache,
+      ...(config === undefined ? {} : { [CONFIG_VARIABLE]: config }),
+    },
   };
   world.stdout.write(`${JSON.stringify(answer)}\n`);
   return Promise.resolve({ kind: 'done' });

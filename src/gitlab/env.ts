@@ -11,6 +11,9 @@ export const VM_VARIABLE = 'VM_RUNNER_VM';
 export const BUILDS_VARIABLE = 'VM_RUNNER_BUILDS_DIR';
 export const CACHE_VARIABLE = 'VM_RUNNER_CACHE_DIR';
 
+/** Where the host file is, for all calls of the job. */
+export const CONFIG_VARIABLE = 'VM_RUNNER_CONFIG';
+
 type Environment = World['env'];
 
 /**

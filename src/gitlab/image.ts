@@ -1,20 +1,19 @@
+import type { HostConfig } from '../config/host-config.js';
 import { VmRunnerError } from '../core/errors.js';
 import { DEFAULT_IMAGE, PULL_POLICIES, type PullPolicy } from '../core/job.js';
 import { parseReference } from '../images/reference.js';
 import type { JobResponse } from './job-response.js';
-import type { PrepareSettings } from './settings.js';
-
-/** As GitLab has it: a tag may mean another image today. */
-const DEFAULT_POLICY: PullPolicy = 'always';
 
 /**
- * The image of a job: what it names, else what the operator does. Jobs are written by strangers, so that they may name what a
- * registry or this host's store has, and never a file of this host.
+ * The image that a job names; `undefined` when it names none. Jobs are written by strangers, so that they may name what a
+ * registry, this host's store or its host file has, and never a file of this host.
  * @throws image-unavailable, which is the author's to mend
  */
-export function chooseImage(job: JobResponse, settings: Pick<PrepareSettings, 'image'>): string {
-  const { imageName } = job;
-  if (imageName === undefined) return settings.image;
+export function imageOfJob(
+  { imageName }: Pick<JobResponse, 'imageName'>,
+  { images }: Pick<HostConfig, 'images'>,
+): string | undefined {
+  if (imageName === undefined || images.has(imageName)) return imageName;
   const { kind } = authorsMistake(() => parseReference(imageName));
   if (kind === 'registry' || kind === 'name' || kind === 'default') return imageName;
   throw new VmRunnerError('image-unavailable', 'jobs cannot name files of the host', {
@@ -23,15 +22,15 @@ export function chooseImage(job: JobResponse, settings: Pick<PrepareSettings, 'i
   });
 }
 
-/** The first policy that the job names, else the operator's. @throws image-unavailable when there is no such policy. */
-export function choosePullPolicy(job: JobResponse, settings: Pick<PrepareSettings, 'pull'>): PullPolicy {
-  const [wanted] = job.pullPolicies;
-  if (wanted === undefined) return settings.pull ?? DEFAULT_POLICY;
-  const policy = PULL_POLICIES.find((known) => known === wanted);
-  if (policy !== undefined) return policy;
-  throw new VmRunnerError('image-unavailable', 'not a pull policy', {
-    subject: `pull_policy: ${wanted}`,
-    hint: `Give one of: ${PULL_POLICIES.join(', ')}.`,
+/** The policies that a job names, in the order to be tried. @throws image-unavailable when one is none. */
+export function pullPoliciesOfJob({ pullPolicies }: Pick<JobResponse, 'pullPolicies'>): readonly PullPolicy[] {
+  return pullPolicies.map((wanted) => {
+    const policy = PULL_POLICIES.find((known) => known === wanted);
+    if (policy !== undefined) return policy;
+    throw new VmRunnerError('image-unavailable', 'not a pull policy', {
+      subject: `pull_policy: ${wanted}`,
+      hint: `Give one of: ${PULL_POLICIES.join(', ')}.`,
+    });
   });
 }
 

@@ -3,14 +3,19 @@ import { readFile } from 'node:fs/promises';
 import { fileError, VmRunnerError } from '../core/errors.js';
 import { DEFAULT_IMAGE } from '../core/job.js';
 import { writeThrough } from '../core/write-through.js';
+import { driverLog } from './log.js';
 import { withAgent } from '../stages/attach.js';
 import { run } from '../stages/run.js';
 import type { VmRecord } from '../store/record.js';
 import { noSuchVm } from '../store/vms.js';
 import { requireVmName } from './env.js';
 import type { Outcome } from './exit-code.js';
+<<<<<<< HEAD
 import { openDriverHost } from './host.js';
 import { driverLog } from './log.js';
+=======
+import { driverConfig, openDriverHost } from './host.js';
+>>>>>>> main
 import { stageRoot } from './stage-root.js';
 import type { World } from './world.js';
 
@@ -29,11 +34,12 @@ export async function runStage(args: readonly string[], world: World): Promise<O
   const { script, stage } = parseRunArguments(args);
   const name = requireVmName(world.env);
   const content = await readScript(script);
-  const host = await openDriverHost(world);
+  const host = await openDriverHost(world, await driverConfig(world));
   const record = await host.store.vms.read(name);
   if (record === undefined) throw noSuchVm(name);
+  const log = driverLog(world.stderr);
   const { shells, ...root } = stageRoot(stage);
-  const status = await withAgent(host, record, world.signal, (agent, signal) =>
+  const status = await withAgent(host, record, { log, signal: world.signal }, (agent, signal) =>
     run(agent, {
       ...(isDefaultImage(record) ? { entrypoint: root.entrypoint } : root),
       program: { kind: 'script', content, args: [], shells: isDefaultImage(record) ? [] : shells },

@@ -29,6 +29,8 @@ export interface EnterOptions {
   readonly scratchDirectories?: readonly string[];
   /** The image's own init and its arguments. Default: a small one of the agent's. */
   readonly init?: readonly string[];
+  /** Most processes and threads of the image root together. Default: no limit. */
+  readonly pids?: number;
   /** Whether {@link getLayer} will be called. Renaming a directory of the image then copies it. */
   readonly keepsChanges?: boolean;
 }
@@ -45,6 +47,7 @@ export async function enter(client: Client, options: EnterOptions): Promise<void
       source: { case: 'scratch' as const, value: {} },
     })),
     init: [...(options.init ?? [])],
+    ...(options.pids === undefined ? {} : { limits: { pids: BigInt(options.pids) } }),
     keepsChanges: options.keepsChanges ?? false,
   };
   try {

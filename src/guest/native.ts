@@ -31,6 +31,7 @@ import type { Unpacked } from './unpack.js';
 export class NativeAgent implements GuestAgent {
   readonly capabilities: readonly string[];
   readonly #connection: Connection;
+  #heardAt = performance.now();
 
   /** @param hello what it answered when it was asked who it is */
   constructor(connection: Connection, hello: InfoResponse) {
@@ -38,12 +39,18 @@ export class NativeAgent implements GuestAgent {
     this.capabilities = hello.capabilities;
   }
 
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
   info(): Promise<InfoResponse> {
     return info(this.#connection.client);
   }
 
-  usage(signal?: AbortSignal): Promise<UsageResponse> {
-    return usage(this.#connection.client, signal);
+  async usage(signal?: AbortSignal): Promise<UsageResponse> {
+    const answer = await usage(this.#connection.client, signal);
+    this.#heardAt = performance.now();
+    return answer;
   }
 
   resume(identity: Identity): Promise<readonly string[]> {
@@ -59,7 +66,14 @@ export class NativeAgent implements GuestAgent {
   }
 
   exec(options: ExecOptions): Promise<ProgramEnd> {
-    return exec(this.#connection.client, options);
+    const heard =
+      <T>(take: (bytes: Uint8Array) => T) =>
+      (bytes: Uint8Array): T => {
+        this.#heardAt = performance.now();
+        return take(bytes);
+      };
+    const { onStdout, onStderr } = options;
+    return exec(this.#connection.client, { ...options, onStdout: heard(onStdout), onStderr: heard(onStderr) });
   }
 
   detach(options: DetachOptions): Promise<number> {

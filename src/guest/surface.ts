@@ -24,6 +24,8 @@ export interface GuestAgent extends AsyncDisposable {
    * runs programs alone; files go through them, and what cannot be had that way is refused with agent-protocol.
    */
   readonly capabilities: readonly string[];
+  /** When it said something last, an answer or output of a program, as `performance.now()` counts. */
+  readonly heardAt: number;
   info(): Promise<InfoResponse>;
   /** What the guest uses now: what it says, and no more than that. */
   usage(signal?: AbortSignal): Promise<UsageResponse>;

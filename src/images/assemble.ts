@@ -14,7 +14,7 @@ import { SCRATCH_BYTES } from './image.js';
 import { IMAGE_FILES, imageDirectory, readDescription, type ImageDescription } from './image-files.js';
 import { intoPlace } from './into-place.js';
 import { BLOCK_BYTES } from './layer/limits.js';
-import { LAYER_FILES } from './layer/pass.js';
+import { LAYER_FILES } from './layer/files.js';
 import type { LayerContext, LayerStore } from './layer/store.js';
 import { MergedTree } from './merge/merge.js';
 import { parseManifest } from './manifest.js';
@@ -73,17 +73,7 @@ function checkParts({ digest, manifest, config, diffIds }: ImageParts): void {
 }
 
 async function make(parts: ImageParts, { store, processes, layers }: AssembleOptions): Promise<ImageDescription> {
-  const tree = new MergedTree();
-  const sizes: number[] = [];
-  for (const diffId of parts.diffIds) {
-    const { entries, dataBytes } = await layers.index(diffId);
-    tree.add(entries);
-    sizes.push(dataBytes);
-  }
-  const { bytes, totalBlocks } = erofsMetadata(
-    tree.root,
-    sizes.map((size) => size / BLOCK_BYTES),
-  );
+  const { bytes, totalBlocks, sizes } = await metadataOf(parts.diffIds, layers);
   const diskBytes = totalBlocks * BLOCK_BYTES;
   if (diskBytes > SCRATCH_BYTES) {
     throw new VmRunnerError(
@@ -114,6 +104,19 @@ async function make(parts: ImageParts, { store, processes, layers }: AssembleOpt
     await write(IMAGE_FILES.description, `${JSON.stringify(description, undefined, 2)}\n`);
   });
   return description;
+}
+
+/** The disk of an image without the data of its layers: always the same for the same layers. */
+export async function metadataOf(diffIds: readonly string[], layers: LayerStore) {
+  const tree = new MergedTree();
+  const sizes: number[] = [];
+  for (const diffId of diffIds) {
+    const { entries, dataBytes } = await layers.index(diffId);
+    tree.add(entries);
+    sizes.push(dataBytes);
+  }
+  const blocks = sizes.map((size) => size / BLOCK_BYTES);
+  return { ...erofsMetadata(tree.root, blocks), sizes };
 }
 
 /** Named from the directory of the image, so that a store can be moved. */

@@ -3,6 +3,7 @@ import path from 'node:path';
 
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import type { Finding } from '../core/finding.js';
+import type { Garbage } from '../core/garbage.js';
 import { DEFAULT_IMAGE } from '../core/job.js';
 import type { ProcessTable } from '../core/process-identity.js';
 import type { EventLog } from '../store/events.js';
@@ -23,15 +24,24 @@ import { importImage } from './import-image.js';
 import { whileMakingImages } from './in-use.js';
 import { listImages } from './inventory.js';
 import { LayerStore } from './layer/store.js';
-import type { ImageContext, ImageLibrary, NewLayer, RemovedImage, ResolveContext, StoredImage } from './library.js';
+import type {
+  ImageContext,
+  ImageLibrary,
+  NewLayer,
+  RemovedImage,
+  ResolveContext,
+  StoredImage,
+  SweepRequest,
+} from './library.js';
 import { imageOfConfig, nameImage } from './made-image.js';
 import { exportImage } from './oci/export.js';
 import { pullFrom, type PullFunction } from './pull-function.js';
 import { canonicalName, parseReference, type Reference, type RegistryReference } from './reference.js';
 import { Refs } from './refs.js';
-import { LEFT_DOWNLOAD_MS, removeLeftDownloads } from './registry/left-downloads.js';
+import { leftDownloads } from './registry/left-downloads.js';
 import { registryOptions, type RegistryOptions } from './registry/options.js';
-import { sweepImages, type Swept } from './sweep.js';
+import { verifyImages } from './verify.js';
+import { sweepImages, type Swept, type SweepOptions } from './sweep.js';
 
 export interface HostLibraryOptions {
   readonly store: StorePaths;
@@ -162,7 +172,7 @@ export class HostImageLibrary implements ImageLibrary {
     const swept = await this.#sweep();
     const kept = other === undefined ? swept?.kept.get(digest) : `it is also called ${other.reference}`;
     return {
-      ...{ reference: name, digest, freedBytes: swept?.freedBytes ?? 0 },
+      ...{ reference: name, digest, freedBytes: bytesOf(swept) },
       kept: swept === undefined ? 'another process makes an image just now' : kept,
     };
   }
@@ -198,16 +208,17 @@ export class HostImageLibrary implements ImageLibrary {
     });
   }
 
-  async sweep(signal?: AbortSignal): Promise<{ readonly freedBytes: number }> {
-    const { store, processes } = this.#options;
-    await removeLeftDownloads(store, processes, Date.now() - LEFT_DOWNLOAD_MS);
-    return { freedBytes: (await this.#sweep(signal))?.freedBytes ?? 0 };
+  async sweep({ signal, rules, ...how }: SweepRequest): Promise<readonly Garbage[]> {
+    const downloads = await leftDownloads(this.#options, { ...how, budgetBytes: rules.downloadsBytes });
+    const swept = await this.#sweep({ ...how, signal, rules });
+    return [...downloads, ...(swept?.garbage ?? [])];
   }
 
   check(): Promise<readonly Finding[]> {
     return this.#defaultImage.check();
   }
 
+<<<<<<< HEAD
   async #tell(
     action: 'built' | 'pulled' | 'imported' | 'made' | 'removed',
     name: string,
@@ -215,6 +226,10 @@ export class HostImageLibrary implements ImageLibrary {
     context?: Pick<ImageContext, 'log'>,
   ): Promise<void> {
     await this.#options.events?.add('image', action, name, { digest }, context?.log);
+=======
+  verify({ log, signal }: ImageContext): Promise<readonly Finding[]> {
+    return verifyImages(this.#options, this.#layers, { signal, onProgress: (text) => log.progress(text) });
+>>>>>>> main
   }
 
   async #named(name: string): Promise<LocalImage | undefined> {
@@ -243,15 +258,17 @@ export class HostImageLibrary implements ImageLibrary {
     }
   }
 
-  async #sweep(signal?: AbortSignal): Promise<Swept | undefined> {
+  async #sweep(how: Partial<Omit<SweepOptions, 'currentRoot' | 'layers'>> = {}): Promise<Swept | undefined> {
     const currentRoot = (await this.#refs.read(DEFAULT_IMAGE))?.digest;
-    return sweepImages({ ...this.#options, layers: this.#layers, signal, currentRoot });
+    const { store, processes } = this.#options;
+    const rooms = { store, processes, layers: this.#layers };
+    return sweepImages({ dryRun: false, now: Date.now(), ...how, ...rooms, currentRoot });
   }
 
   /** The next one makes up for what this one could not do: no reason for a job to fail. */
   async #trySweep({ log, signal }: ImageContext): Promise<void> {
     try {
-      await this.#sweep(signal);
+      await this.#sweep({ signal });
     } catch (error) {
       log.warn(`removing an image that nobody names failed: ${toVmRunnerError(error).message}`);
     }
@@ -266,6 +283,10 @@ export class HostImageLibrary implements ImageLibrary {
       new VmRunnerError('image-unavailable', 'no image of that name on this host', { subject: name, hint }),
     );
   }
+}
+
+function bytesOf(swept: Swept | undefined): number {
+  return (swept?.garbage ?? []).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** Paths as every process means them, wherever it stands. */

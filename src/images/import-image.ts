@@ -1,4 +1,4 @@
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 
 import { abortReason } from '../core/deadline.js';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
-import { makeTemporaryDirectory } from '../store/temporary.js';
+import { discardTemporary, makeTemporaryDirectory } from '../store/temporary.js';
 import type { AssembleOptions } from './assemble.js';
 import { EMPTY_CONFIG, type LocalImage } from './image.js';
 import { readLocalImage } from './image-files.js';
@@ -107,7 +107,7 @@ async function withPlainFile<T>(
     });
     return await work(plain);
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    await discardTemporary(temporary);
   }
 }
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 
 import type { ProcessTable } from '../core/process-identity.js';
 import type { StorePaths } from '../store/paths.js';
-import { makeTemporaryDirectory } from '../store/temporary.js';
+import { discardTemporary, makeTemporaryDirectory } from '../store/temporary.js';
 import { fileStep } from './file-step.js';
 import { syncDirectory } from './finished.js';
 
@@ -22,7 +22,7 @@ export async function intoPlace<T>(
     await moveIntoPlace(temporary, directory);
     return result;
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    await discardTemporary(temporary);
   }
 }
 

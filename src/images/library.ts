@@ -1,7 +1,9 @@
 import type { Finding } from '../core/finding.js';
 import type { PullPolicy } from '../core/job.js';
 import type { Log } from '../core/log.js';
+import type { CollectOptions, Garbage } from '../core/garbage.js';
 import type { BaseGuest, ImageConfig, LocalImage } from './image.js';
+import type { ImageRules } from './names-that-go.js';
 
 export interface ImageContext {
   readonly log: Log;
@@ -49,6 +51,14 @@ export interface NewLayer {
   readonly config?: Partial<ImageConfig> | undefined;
   /** For people. */
   readonly comment?: string | undefined;
+}
+
+export interface SweepRequest extends CollectOptions {
+  readonly rules: ImageRules & {
+    /** Of downloads that are not finished. Default: no limit. */
+    readonly downloadsBytes?: number | undefined;
+  };
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The images of this host. */
@@ -102,11 +112,14 @@ export interface ImageLibrary {
   ): Promise<LocalImage>;
 
   /**
-   * Removes images that neither a name nor a VM needs, layers that no image needs, and downloads that nobody went on with.
-   * Never what is in use, and nothing while somebody makes images.
+   * Removes images that neither a name nor a VM needs, layers that no image needs, and downloads that nobody went on with; with
+   * names that the rules take away before. Never what is in use, and no images while somebody makes some.
    */
-  sweep(signal?: AbortSignal): Promise<{ readonly freedBytes: number }>;
+  sweep(request: SweepRequest): Promise<readonly Garbage[]>;
 
   /** What `vm-runner doctor` tells of this host: can it have images? */
   check(): Promise<readonly Finding[]>;
+
+  /** Reads all files of all images and compares them with what was written. */
+  verify(context: ImageContext): Promise<readonly Finding[]>;
 }

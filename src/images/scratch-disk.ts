@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
@@ -7,7 +7,7 @@ import { gunzip } from 'node:zlib';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
 import type { StorePaths } from '../store/paths.js';
-import { makeTemporaryDirectory } from '../store/temporary.js';
+import { discardTemporary, makeTemporaryDirectory } from '../store/temporary.js';
 import { isThere, sealFile, syncDirectory } from './finished.js';
 import { fileStep } from './file-step.js';
 
@@ -66,7 +66,7 @@ export async function unpackScratch(
     await syncDirectory(store.guests);
     return file;
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    await discardTemporary(temporary);
   }
 }
 

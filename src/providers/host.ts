@@ -1,7 +1,9 @@
 import { DEFAULT_HOST_CONFIG, type HostConfig } from '../config/host-config.js';
 import type { Recipe } from '../images/debian/recipe.js';
 import type { RegistryOptions } from '../images/registry/options.js';
+import { LinuxHostMemory } from '../process/host-memory.js';
 import { LinuxProcessTable } from '../process/table.js';
+import { Capacity } from '../store/capacity.js';
 import { openStore } from '../store/store.js';
 import type { Host } from './provider.js';
 import { createProviders } from './registry.js';
@@ -15,7 +17,7 @@ export interface OpenHostOptions {
   readonly agentDirectory: string;
   /** The packed scratch disk. Default: the one that is shipped beside the agents. */
   readonly scratch?: string | undefined;
-  /** Name or path of QEMU. Default: `qemu-system-x86_64`. */
+  /** Name or path of QEMU. Default: that of `config`. */
   readonly qemuBinary?: string | undefined;
   /** How container registries are reached. Default: without credentials, mirrors and proxy. */
   readonly registries?: RegistryOptions | undefined;
@@ -23,17 +25,14 @@ export interface OpenHostOptions {
   readonly recipe?: Recipe | undefined;
   /** What the operator decides. Default: `DEFAULT_HOST_CONFIG`. */
   readonly config?: HostConfig | undefined;
-  /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: false. */
+  /** Whether each clone gets a copy of its template's memory instead of sharing it (docs/SECURITY.md). Default: what `config` says. */
   readonly isolateTemplates?: boolean | undefined;
-}
-
-/** What the operator of a host says in the environment of all front ends: `1` gives each clone a memory file of its own. */
-export function isolatesTemplates(env: Readonly<Record<string, string | undefined>>): boolean {
-  return env['VM_RUNNER_ISOLATE_TEMPLATES'] === '1';
 }
 
 /** Opens this host for a front end: its store, its processes, its images and the provider that was asked for. */
 export async function openHost(options: OpenHostOptions): Promise<Host> {
+  const { config = DEFAULT_HOST_CONFIG } = options;
+  const { qemuBinary = config.qemu.binary, isolateTemplates = config.qemu.isolateTemplates } = options;
   const processes = new LinuxProcessTable();
   const store = await openStore(options.home, processes);
   const { images, templates, providers, providerNamed } = createProviders({
@@ -42,13 +41,13 @@ export async function openHost(options: OpenHostOptions): Promise<Host> {
     agentDirectory: options.agentDirectory,
     scratch: options.scratch,
     registries: options.registries,
-    ...(options.qemuBinary === undefined ? {} : { qemuBinary: options.qemuBinary }),
+    ...(qemuBinary === undefined ? {} : { qemuBinary }),
     ...(options.recipe === undefined ? {} : { recipe: options.recipe }),
-    ...(options.isolateTemplates === undefined ? {} : { isolateTemplates: options.isolateTemplates }),
+    isolateTemplates,
   });
+  const capacity = new Capacity({ store, processes, memory: new LinuxHostMemory(), limits: config.capacity });
   return {
-    ...{ store, processes, images, templates, providers, providerNamed },
-    config: options.config ?? DEFAULT_HOST_CONFIG,
+    ...{ config, store, processes, capacity, images, templates, providers, providerNamed },
     provider: providerNamed(options.provider),
   };
 }

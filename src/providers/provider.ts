@@ -1,11 +1,13 @@
 import type { HostConfig } from '../config/host-config.js';
 import type { Endpoint } from '../core/endpoint.js';
 import type { Finding } from '../core/finding.js';
+import type { CollectOptions, Garbage } from '../core/garbage.js';
 import type { VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
 import type { BaseGuest, LocalImage } from '../images/image.js';
 import type { ImageLibrary } from '../images/library.js';
+import type { Capacity } from '../store/capacity.js';
 import type { VmRecord } from '../store/record.js';
 import type { Store } from '../store/store.js';
 
@@ -17,6 +19,7 @@ export interface BootFiles {
 }
 
 export interface CreateRequest extends VmRequest {
+  readonly cpus: number;
   readonly name: string;
   /** Random: tells this VM from another one that had its name before. */
   readonly incarnation: string;
@@ -37,11 +40,23 @@ export interface CreateContext {
   readonly agentAnswers: (endpoint: Endpoint, signal: AbortSignal) => Promise<void>;
 }
 
+/** What is known of a VM from outside of it. */
+export interface VmReport {
+  /** How its guest ended it; `undefined` while it runs, and when it did not end that way. */
+  readonly ended: 'powered-off' | 'reset' | undefined;
+  /** What was seen on the host of errors of its disks: none, no space left, or another one. */
+  readonly diskError: 'no-space' | 'failed' | undefined;
+  /** Whether the host's kernel killed it for memory. */
+  readonly outOfMemory: boolean;
+}
+
 /** Makes, finds and destroys VMs. Deals in data: it never talks to an agent. */
 export interface Provider {
   readonly name: string;
   /** Whether `create` wants the files of an image. */
   readonly bootsImages: boolean;
+  /** How many processors a VM gets whose job does not say. */
+  defaultCpus(boot: BootFiles | undefined, context: Pick<CreateContext, 'log' | 'signal'>): Promise<number>;
   /**
    * Writes the record, then starts the VM. When it throws, the record may be there: `destroy` takes away what is left.
    * @returns the record with the process that runs the VM.
@@ -49,6 +64,8 @@ export interface Provider {
   create(request: CreateRequest, context: CreateContext): Promise<VmRecord>;
   find(name: string): Promise<VmRecord | undefined>;
   list(): Promise<readonly VmRecord[]>;
+  /** What became of a VM, also of one that has ended and was not destroyed yet. */
+  report(record: VmRecord): Promise<VmReport>;
   /** Ends the VM and removes everything of it. A VM that is not there is success, and so is one half made. */
   destroy(name: string): Promise<void>;
   /** What `vm-runner doctor` tells of this host: can it run VMs? Tries things where that is possible. */
@@ -71,14 +88,24 @@ export interface TemplateInfo {
   readonly vms: number;
 }
 
+/** How long templates stay. */
+export interface TemplateRules {
+  /** Without a use. */
+  readonly unusedMs: number;
+  /** Of all of them together. Default: no limit. */
+  readonly budgetBytes?: number | undefined;
+}
+
 /** The templates of this host. */
 export interface Templates {
   /** Those that can be read, most recently used first. */
   list(): Promise<readonly TemplateInfo[]>;
   /** Whether there was one of that key. VMs that were cloned from it go on. */
   remove(key: string): Promise<boolean>;
-  /** Removes those that no VM was cloned from for so long. Returns their keys. */
-  prune(unusedForMs: number): Promise<readonly string[]>;
+  /** Looks whether the files of all templates are as they were saved, for `vm-runner doctor`. */
+  verify(): Promise<readonly Finding[]>;
+  /** Takes away those that the rules are against, the least recently used first; never one that a VM was cloned from. */
+  prune(rules: TemplateRules, options: CollectOptions): Promise<readonly Garbage[]>;
 }
 
 /** What the stages work with on this host. Front ends open one and pass it down. */
@@ -86,6 +113,8 @@ export interface Host {
   readonly config: HostConfig;
   readonly store: Store;
   readonly processes: ProcessTable;
+  /** The room for VMs. */
+  readonly capacity: Capacity;
   readonly images: ImageLibrary;
   readonly templates: Templates;
   /** What new VMs are made with. */

@@ -14,7 +14,7 @@ import type { CreateRequest } from './provider.js';
 /** The record of a VM whose process is about to be started. @throws invalid-input when it cannot have that name. */
 export function newRecord(
   request: CreateRequest,
-  made: Pick<VmRecord, 'provider' | 'endpoint' | 'cpus'>,
+  made: Pick<VmRecord, 'provider' | 'endpoint'>,
   now = Date.now(),
 ): VmRecord {
   const {
@@ -22,6 +22,7 @@ export function newRecord(
     incarnation,
     image,
     boot,
+    cpus,
     memoryMiB,
     diskMiB = DEFAULT_DISK_MIB,
     network,
@@ -38,7 +39,7 @@ export function newRecord(
   }
   return {
     version: 1,
-    ...{ name, incarnation, image, memoryMiB, diskMiB, network, owner, expiresAt, frontEnd, job },
+    ...{ name, incarnation, image, cpus, memoryMiB, diskMiB, network, owner, expiresAt, frontEnd, job },
     imageDigest: (boot?.image ?? boot?.base.root)?.digest,
     template: undefined,
     workingDirectory: undefined,
@@ -89,30 +90,37 @@ export async function waitUntilUp(
   }
 }
 
-/**
- * Ends the process of a VM and removes all that the store has of it, whatever state that is in.
- * @param commandLine arguments that only processes of this VM were started with: they find those that no record names
- * @param graceMs how long the process may take to end by itself
- */
+export interface DestroyOptions {
+  /** Arguments that only processes of this VM were started with: they find those that no record names. */
+  readonly commandLine: (paths: VmPaths) => readonly string[];
+  /** How long the process may take to end by itself. */
+  readonly graceMs: number;
+  /** What else is to go when nothing runs any more; the record is `undefined` when it cannot be read. */
+  readonly ended?: (record: VmRecord | undefined) => Promise<void>;
+}
+
+/** Ends the process of a VM and removes all that the store has of it, whatever state that is in. */
 export async function destroyVm(
   { store, processes }: { readonly store: Store; readonly processes: ProcessTable },
   name: string,
-  { commandLine, graceMs }: { readonly commandLine: (paths: VmPaths) => readonly string[]; readonly graceMs: number },
+  { commandLine, graceMs, ended }: DestroyOptions,
 ): Promise<void> {
   // Nothing of that name can ever have been made, and a path must not be made of it.
   if (!isVmName(name)) return;
-  const recorded = await recordedProcess(store, name);
+  const record = await readableRecord(store, name);
+  const recorded = record?.vmm;
   const running =
     recorded === undefined
       ? commandLine(store.vms.paths(name)).flatMap((argument) => findByArgument(processes, argument))
       : [recorded];
   await Promise.all(running.map((identity) => endProcess(processes, identity, graceMs)));
+  await ended?.(record);
   await store.vms.remove(name);
 }
 
-async function recordedProcess(store: Store, name: string): Promise<ProcessIdentity | undefined> {
+async function readableRecord(store: Store, name: string): Promise<VmRecord | undefined> {
   try {
-    return (await store.vms.read(name))?.vmm;
+    return await store.vms.read(name);
   } catch (error) {
     // A damaged record names no process; the argument finds it.
     if (error instanceof VmRunnerError && error.code === 'store-damaged') return undefined;

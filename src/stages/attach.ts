@@ -1,40 +1,52 @@
-import { abortReason, Deadline, delay } from '../core/deadline.js';
-import { VmRunnerError } from '../core/errors.js';
+import { abortReason, Deadline } from '../core/deadline.js';
+import { VmRunnerError, type ErrorCode } from '../core/errors.js';
 import { GuestAgent } from '../guest/agent.js';
+import type { Log } from '../core/log.js';
 import type { Host } from '../providers/provider.js';
-import { boundConsole, readLastLines } from '../store/logs.js';
+import { readLastLines } from '../store/logs.js';
 import type { VmRecord } from '../store/record.js';
+import { WATCH_TIMES, watchVm, type WatchedHost, type WatchTimes } from './watch.js';
 
 /** How long a VM that is up may take to answer on a free port. */
 const ATTACH_TIMEOUT_MS = 30_000;
-const WATCH_INTERVAL_MS = 200;
-const ENDING_MS = 1000;
-const ENDING_POLL_MS = 10;
-const CONSOLE_INTERVAL_MS = 5000;
 const CONSOLE_LINES = 20;
+
+export interface AttachOptions {
+  readonly timeoutMs?: number;
+  /** What to say when the agent does not answer in time. */
+  readonly connectError?: () => VmRunnerError;
+  /** For tests. */
+  readonly times?: Partial<WatchTimes>;
+}
 
 /**
  * Connects to the agent of a VM, works with it, and lets go of it.
  *
- * While it works the VM is watched: when the VM dies, the error says so and shows the end of its console, instead of
- * whatever the broken connection made of it. `work` gets a signal that aborts then, or when the caller's aborts.
- *
- * @param connectError what to say when the agent does not answer in time
+ * While it works the VM is watched: when it ends, or must not go on, the error says why and shows the end of its console,
+ * instead of whatever the broken connection made of it. `work` gets a signal that aborts then, or when the caller's aborts. What
+ * the reader of the job should know is told to the log.
  */
 export async function withAgent<T>(
-  host: Pick<Host, 'store' | 'processes'>,
+  host: WatchedHost,
   record: VmRecord,
-  signal: AbortSignal,
+  { log, signal }: { readonly log: Log; readonly signal: AbortSignal },
   work: (agent: GuestAgent, signal: AbortSignal) => Promise<T>,
-  { timeoutMs = ATTACH_TIMEOUT_MS, connectError = () => attachError(record.name, timeoutMs) } = {},
+  options: AttachOptions = {},
 ): Promise<T> {
-  using watch = watchVm(host, record);
+  const { timeoutMs = ATTACH_TIMEOUT_MS, connectError = () => attachError(record.name, timeoutMs) } = options;
+  using watch = watchVm(host, record, log, { ...WATCH_TIMES, ...options.times });
   const either = AbortSignal.any([signal, watch.signal]);
   try {
     await using agent = await connect(host, record, either, timeoutMs, connectError);
-    return await work(agent, either);
+    watch.follow(agent);
+    try {
+      return await work(agent, either);
+    } finally {
+      if (!either.aborted) await watch.lookOnceMore();
+    }
   } catch (error) {
     if (error instanceof VmRunnerError && error.code === 'agent-unreachable') await watch.lookClosely();
+<<<<<<< HEAD
     if (watch.signal.aborted && !signal.aborted) {
       const reason = abortReason(watch.signal);
       await host.store.events.add('vm', 'died', record.name, { code: reason.code, reason: reason.reason });
@@ -44,6 +56,10 @@ export async function withAgent<T>(
       throw await withConsole(host, record, error);
     }
     throw error;
+=======
+    if (watch.signal.aborted && !signal.aborted) throw await explained(host, record, abortReason(watch.signal));
+    throw await explained(host, record, error);
+>>>>>>> main
   }
 }
 
@@ -58,35 +74,18 @@ async function connect(
   return await GuestAgent.connect(record.endpoint, { processes: host.processes, signal: deadline.signal });
 }
 
-interface Watch extends Disposable {
-  readonly signal: AbortSignal;
-  /** After the connection broke: whether it was the VM that ended. */
-  lookClosely(): Promise<void>;
-}
+/** What the console of the VM says more about. */
+const ON_CONSOLE: ReadonlySet<ErrorCode> = new Set([
+  'boot-timeout',
+  'agent-unreachable',
+  'vm-died',
+  'guest-ended',
+  'guest-out-of-memory',
+]);
 
-function watchVm(host: Pick<Host, 'store' | 'processes'>, record: VmRecord): Watch {
-  const died = new AbortController();
-  const look = (): void => {
-    if (record.vmm === undefined || host.processes.isAlive(record.vmm)) return;
-    died.abort(new VmRunnerError('vm-died', 'VM ended by itself', { subject: record.name }));
-  };
-  const console = host.store.vms.paths(record.name).console;
-  const bound = (): void => {
-    // A console that cannot be shortened is no reason to end the job; the next reaper tells it.
-    boundConsole(console).catch(() => undefined);
-  };
-  const timers = [setInterval(look, WATCH_INTERVAL_MS), setInterval(bound, CONSOLE_INTERVAL_MS)];
-  look();
-  const lookClosely = async (): Promise<void> => {
-    // A process that ends closes its sockets first, and is gone only some moments later.
-    const end = performance.now() + ENDING_MS;
-    look();
-    while (!died.signal.aborted && performance.now() < end) {
-      await delay(ENDING_POLL_MS);
-      look();
-    }
-  };
-  return { signal: died.signal, lookClosely, [Symbol.dispose]: () => timers.forEach((timer) => clearInterval(timer)) };
+async function explained(host: Pick<Host, 'store'>, record: VmRecord, error: unknown): Promise<unknown> {
+  if (!(error instanceof VmRunnerError) || !ON_CONSOLE.has(error.code)) return error;
+  return await withConsole(host, record, error);
 }
 
 /** The same error with what the VM's console, or the program that runs it, said last. */

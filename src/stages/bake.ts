@@ -47,8 +47,13 @@ export async function bake(
   const record = await prepare(host, { ...request.prepare, vm, root }, context);
   let failed = true;
   try {
+<<<<<<< HEAD
     const image = await withAgent(host, record, signal, async (agent, watched) => {
       await runScript(agent, request, { host, record, log, isJob: true }, watched);
+=======
+    const image = await withAgent(host, record, context, async (agent, watched) => {
+      await runScript(agent, request, watched);
+>>>>>>> main
       return await keepLayer(host, agent, base, { reference, key, comment: 'vm-runner image prepare' }, context);
     });
     failed = false;
@@ -78,7 +83,7 @@ export async function commit(
   }
   const { reference, config, live } = options;
   const layer = { reference, config, comment: `vm-runner commit ${record.name}` };
-  return await withAgent(host, record, context.signal, (agent) => keepLayer(host, agent, base, layer, context, live));
+  return await withAgent(host, record, context, (agent) => keepLayer(host, agent, base, layer, context, live));
 }
 
 /** Everything that decides what a prepared image holds. */

@@ -1,6 +1,7 @@
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import type { Host, Provider } from '../providers/provider.js';
+import { oldLogs } from '../store/kept-logs.js';
 import { archiveLogs } from '../store/logs.js';
 
 export interface CleanupOptions {
@@ -29,7 +30,9 @@ export async function cleanup(
 
 async function keep(host: Host, name: string, log: Log): Promise<string | undefined> {
   try {
-    return await archiveLogs(host.store.paths, name, host.store.vms.paths(name));
+    const kept = await archiveLogs(host.store.paths, name, host.store.vms.paths(name));
+    await oldLogs(host.store.paths, host.config.keep, { dryRun: false, now: Date.now() });
+    return kept;
   } catch (error) {
     log.warn(`the logs of VM ${name} are lost: ${toVmRunnerError(error).message}`);
     return undefined;

@@ -21,6 +21,7 @@ export async function enterImage(agent: GuestAgent, image: LocalImage, request: 
     scratchDirectories: scratchDirectories(config),
     shared: [...(request.shared ?? []), ...workspaceOf(config, request)],
     ...(request.init === undefined ? {} : { init: request.init }),
+    ...(request.pids === undefined ? {} : { pids: request.pids }),
     keepsChanges: request.keepsChanges ?? false,
   });
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import type { Endpoint } from '../core/endpoint.js';
-import { DEFAULT_IMAGE, type RootRequest, type VmRequest } from '../core/job.js';
+import { DEFAULT_DISK_MIB, DEFAULT_IMAGE, type RootRequest, type VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import { USER_NETWORK } from '../core/network.js';
 import type { ProcessIdentity } from '../core/process-identity.js';
@@ -15,6 +15,7 @@ import { withAgent } from './attach.js';
 import { cleanup } from './cleanup.js';
 import { enterImage, programDefaults } from './enter.js';
 import { reapOrphans } from './reap.js';
+import { reserve } from './reserve.js';
 
 export interface PrepareRequest {
   readonly vm: VmRequest;
@@ -26,6 +27,8 @@ export interface PrepareRequest {
   /** Milliseconds since 1970 after which the VM is an orphan whoever lives. */
   readonly expiresAt: number;
   readonly bootTimeoutMs: number;
+  /** How long it waits for room on this host; 0: not at all. Default: what the host file says. */
+  readonly waitMs?: number | undefined;
   readonly frontEnd: string;
   readonly job: string | undefined;
 }
@@ -37,6 +40,8 @@ export interface StageContext {
 }
 
 const ENTROPY_BYTES = 64;
+/** An image that was asked for is not swept away for longer than this, whatever becomes of its name. */
+const IMAGE_STAYS_MS = 60_000;
 
 /**
  * Makes a VM, waits for its agent, tells the guest who it is and makes the root of the image. What fails leaves nothing behind
@@ -52,10 +57,14 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
     ? await timeline.measure('image', () => bootFiles(host, request.vm, context))
     : undefined;
   try {
+<<<<<<< HEAD
     const create = { ...request.vm, ...request, boot, incarnation };
     const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
     const record = await timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
     await host.store.events.add('vm', 'created', record.name, aboutVm(record), log);
+=======
+    const record = await createInRoom(host, request, boot, incarnation, context);
+>>>>>>> main
     const image = boot?.image ?? boot?.base.root;
     await begin(host, record, { image, root: request.root ?? {}, timeoutMs: request.bootTimeoutMs }, context);
     const defaults = image === undefined ? {} : programDefaults(image, request.root ?? {});
@@ -70,9 +79,37 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   }
 }
 
+<<<<<<< HEAD
 function aboutVm({ image, cpus, memoryMiB, template, frontEnd, job }: VmRecord): Record<string, string | number> {
   const start = template === undefined ? 'boot' : 'clone';
   return { image, cpus, memoryMiB, start, frontEnd, ...(job === undefined ? {} : { job }) };
+=======
+/** Its room is held for it until there is a record, which says itself what the VM has. */
+async function createInRoom(
+  host: Host,
+  request: PrepareRequest,
+  boot: BootFiles | undefined,
+  incarnation: string,
+  context: StageContext,
+): Promise<VmRecord> {
+  const { provider, config } = host;
+  const { vm, name, waitMs = config.capacity.waitMs } = request;
+  const cpus = vm.cpus ?? (await provider.defaultCpus(boot, context));
+  const { memoryMiB, diskMiB = DEFAULT_DISK_MIB } = vm;
+  const demand = { cpus, memoryMiB, diskMiB };
+  const askedMs = context.timeline.elapsedMs;
+  const reservation = await reserve(host, { name, incarnation, demand, waitMs }, context);
+  try {
+    const waitedLong = context.timeline.elapsedMs - askedMs > IMAGE_STAYS_MS;
+    const files =
+      boot !== undefined && waitedLong ? await bootFiles(host, { ...vm, pull: 'if-not-present' }, context) : boot;
+    const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
+    const create = { ...vm, ...request, ...demand, boot: files, incarnation };
+    return await context.timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
+  } finally {
+    await reservation.release();
+  }
+>>>>>>> main
 }
 
 function imageless(provider: string, image: string): VmRunnerError {
@@ -106,8 +143,9 @@ async function begin(
   host: Host,
   record: VmRecord,
   { image, root, timeoutMs }: Beginning,
-  { timeline, signal }: StageContext,
+  context: StageContext,
 ): Promise<void> {
+  const { timeline } = context;
   const startMs = timeline.elapsedMs;
   const connectError = (): VmRunnerError =>
     new VmRunnerError('boot-timeout', `agent in the guest did not answer within ${formatDuration(timeoutMs)} of boot`, {
@@ -123,7 +161,7 @@ async function begin(
     await timeline.measure('resume', () => resume(agent, record));
     if (image !== undefined) await timeline.measure('enter', () => enterImage(agent, image, root));
   };
-  await withAgent(host, record, signal, work, { timeoutMs, connectError });
+  await withAgent(host, record, context, work, { timeoutMs, connectError });
 }
 
 /** The guest's own marks, laid on the host's clock: its uptime now tells when its kernel started. */

@@ -6,7 +6,6 @@ import type { Host } from '../providers/provider.js';
 import { acquireLock } from '../store/lock.js';
 import { boundConsole } from '../store/logs.js';
 import type { VmRecord } from '../store/record.js';
-import { removeAbandoned } from '../store/temporary.js';
 import { cleanup } from './cleanup.js';
 
 /** Why a VM is nobody's any more. */
@@ -67,7 +66,7 @@ async function ageOf(host: Pick<Host, 'store'>, name: string, now: number): Prom
  * Removes all orphans, and shortens the consoles of the others. What cannot be done for one VM is warned about and does not
  * keep the others.
  */
-export async function reapOrphans(host: Host, log: Log): Promise<readonly Orphan[]> {
+export async function reapOrphans(host: Host, log: Log, now = Date.now()): Promise<readonly Orphan[]> {
   const reaped: Orphan[] = [];
   for (const name of await host.store.vms.names()) {
     try {
@@ -76,9 +75,9 @@ export async function reapOrphans(host: Host, log: Log): Promise<readonly Orphan
       log.warn(toVmRunnerError(error).message);
     }
   }
-  for (const { name } of await findOrphans(host)) {
+  for (const { name } of await findOrphans(host, now)) {
     try {
-      const reason = await reap(host, name, log);
+      const reason = await reap(host, name, log, now);
       if (reason === undefined) continue;
       reaped.push({ name, reason });
       log.info(`removed VM ${name}: ${reason}`);
@@ -93,18 +92,24 @@ export async function reapOrphans(host: Host, log: Log): Promise<readonly Orphan
  * Destroys one orphan, if it still is one: since it was found, another process may have reaped it and made a new VM of that
  * name. One reaper a name at a time, and it looks again.
  */
-async function reap(host: Host, name: string, log: Log): Promise<OrphanReason | undefined> {
+async function reap(host: Host, name: string, log: Log, now: number): Promise<OrphanReason | undefined> {
   const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
   try {
+<<<<<<< HEAD
     const reason = await orphanReason(host, name, Date.now());
     if (reason === undefined) return undefined;
     await cleanup(host, name, { keepLogs: true, log });
     await host.store.events.add('vm', 'reaped', name, { reason }, log);
+=======
+    const reason = await orphanReason(host, name, now);
+    if (reason !== undefined) await cleanup(host, name, { keepLogs: true, log });
+>>>>>>> main
     return reason;
   } finally {
     await lock.release();
   }
 }
+<<<<<<< HEAD
 
 export interface Collected {
   readonly orphans: readonly Orphan[];
@@ -130,3 +135,5 @@ export async function collectGarbage(host: Host, log: Log): Promise<Collected> {
   await host.store.events.add('store', 'collected', '', story, log);
   return { orphans, abandoned, templates, freedBytes };
 }
+=======
+>>>>>>> main

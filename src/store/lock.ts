@@ -1,20 +1,31 @@
-import { randomBytes } from 'node:crypto';
-import { link, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+
+import path from 'node:path';
 
 import pRetry from 'p-retry';
 
-import { abortReason } from '../core/deadline.js';
+import { abortReason, Deadline } from '../core/deadline.js';
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+import type { CollectOptions, Garbage } from '../core/garbage.js';
 import { parseProcessIdentity, type ProcessIdentity, type ProcessTable } from '../core/process-identity.js';
+import { formatDuration } from '../core/units.js';
 import { tryMutex } from './mutex.js';
+import { temporaryName, writerOf } from './whole-file.js';
 
 export interface LockOptions {
   readonly processes: ProcessTable;
   /** Ends the waiting. */
   readonly signal?: AbortSignal | undefined;
+  /** Default: an hour when `onWait` tells that somebody works at something, else five minutes. */
+  readonly timeoutMs?: number;
   /** Called once when the lock is not free at once, with its holder. */
   readonly onWait?: (holder: ProcessIdentity) => void;
 }
+
+/** Locks that are held for moments are not worth more: their holder was stopped. */
+const MOMENTS_MS = 5 * 60_000;
+/** The longest build or pull that somebody waits for. */
+const WORK_MS = 3_600_000;
 
 export interface Lock {
   release(): Promise<void>;
@@ -23,31 +34,45 @@ export interface Lock {
 /**
  * Takes a lock that other processes see: a file that names its holder. Node has no flock, so a lock whose holder was
  * killed is broken by whoever comes next; one whose holder lives is waited for.
+ * @throws store-busy when it is held for too long
  */
 export async function acquireLock(path: string, options: LockOptions): Promise<Lock> {
-  let told = false;
+  const { processes, signal, onWait, timeoutMs = onWait === undefined ? MOMENTS_MS : WORK_MS } = options;
+  let told: ProcessIdentity | undefined;
   const take = async (): Promise<Lock> => {
-    const lock = await tryLock(path, options.processes);
+    const lock = await tryLock(path, processes);
     if (lock !== undefined) return lock;
     const holder = await readHolder(path);
-    if (holder !== undefined && holder !== 'nobody' && !told) {
-      told = true;
-      options.onWait?.(holder);
+    if (holder !== undefined && holder !== 'nobody') {
+      if (told === undefined) onWait?.(holder);
+      told = holder;
     }
-    throw new VmRunnerError('store-busy', 'lock is taken', { subject: path });
+    throw new Taken();
   };
+  using deadline = new Deadline(timeoutMs, () => busy(path, told, timeoutMs), signal);
   try {
     return await pRetry(take, {
       retries: Infinity,
       minTimeout: 5,
       maxTimeout: 200,
       factor: 1.5,
-      signal: options.signal,
-      shouldRetry: ({ error }) => error instanceof VmRunnerError && error.code === 'store-busy',
+      signal: deadline.signal,
+      shouldRetry: ({ error }) => error instanceof Taken,
     });
   } catch (error) {
-    throw options.signal?.aborted === true ? abortReason(options.signal) : error;
+    throw deadline.signal.aborted ? abortReason(deadline.signal) : error;
   }
+}
+
+/** That a lock has another holder now. */
+class Taken extends Error {}
+
+function busy(path: string, holder: ProcessIdentity | undefined, timeoutMs: number): VmRunnerError {
+  const who = holder === undefined ? 'other processes' : `process ${holder.pid}`;
+  return new VmRunnerError('store-busy', `lock was held for ${formatDuration(timeoutMs)} by ${who}`, {
+    subject: path,
+    hint: 'Look whether that still works; when it hangs, end it, and the lock is free.',
+  });
 }
 
 /** Takes the lock if it is free or its holder is gone; `undefined` when somebody has it. */
@@ -75,7 +100,8 @@ async function create(path: string, self: ProcessIdentity): Promise<boolean> {
     if (systemCode(cause) === 'EEXIST') return false;
     throw fileError('take a lock', path, cause);
   } finally {
-    await rm(temporary, { force: true });
+    // The lock is had or not, whatever becomes of this: gc takes what is left.
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
 
@@ -121,6 +147,20 @@ async function removeFile(path: string): Promise<void> {
   }
 }
 
-function temporaryName(path: string): string {
-  return `${path}.${randomBytes(6).toString('hex')}.tmp`;
+/** Locks whose holder is gone: whoever wants one breaks it, but nobody may ever want it again. */
+export async function deadLocks(
+  directory: string,
+  processes: ProcessTable,
+  { dryRun }: Pick<CollectOptions, 'dryRun'>,
+): Promise<readonly Garbage[]> {
+  const garbage: Garbage[] = [];
+  for (const name of await readdir(directory)) {
+    const file = path.join(directory, name);
+    // A file that is being written is no lock yet.
+    if (writerOf(name) !== undefined || (await readHolder(file)) === undefined || (await isHeld(file, processes)))
+      continue;
+    if (!dryRun) await breakLock(file, processes);
+    garbage.push({ kind: 'lock', name, reason: 'its holder is gone', bytes: 0 });
+  }
+  return garbage;
 }

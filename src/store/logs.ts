@@ -1,4 +1,4 @@
-import { open, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { open, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode } from '../core/errors.js';
@@ -8,7 +8,6 @@ import type { StorePaths, VmPaths } from './paths.js';
 import { writeWhole } from './whole-file.js';
 
 const KEPT_BYTES = 1024 * 1024;
-const KEPT_VMS = 50;
 /** A console that is longer was flooded: nobody reads it, and it would fill the disk of the host. */
 const MOST_CONSOLE_BYTES = 8 * 1024 * 1024;
 
@@ -47,7 +46,7 @@ export async function boundConsole(file: string): Promise<void> {
   }
 }
 
-/** Keeps the end of the logs of a VM that is about to go, and forgets those of the oldest VMs. Returns where they are. */
+/** Keeps the end of the logs of a VM that is about to go. Returns where they are. */
 export async function archiveLogs(store: StorePaths, name: string, vm: VmPaths): Promise<string | undefined> {
   const directory = path.join(store.logs, name);
   let kept = false;
@@ -58,29 +57,12 @@ export async function archiveLogs(store: StorePaths, name: string, vm: VmPaths):
     await writeWhole(path.join(directory, path.basename(file)), text);
     kept = true;
   }
+<<<<<<< HEAD
   // What it was, for `inspect` and `ps --all`.
   const record = kept ? await readTail(vm.record, KEPT_BYTES) : '';
   if (record !== '') await writeWhole(path.join(directory, path.basename(vm.record)), record);
   await pruneLogs(store);
+=======
+>>>>>>> main
   return kept ? directory : undefined;
-}
-
-async function pruneLogs(store: StorePaths): Promise<void> {
-  const names = await readdir(store.logs);
-  if (names.length <= KEPT_VMS) return;
-  const aged = await Promise.all(
-    names.map(async (name) => ({ name, time: await modifiedAt(path.join(store.logs, name)) })),
-  );
-  aged.sort((a, b) => b.time - a.time);
-  for (const { name } of aged.slice(KEPT_VMS)) await rm(path.join(store.logs, name), { recursive: true, force: true });
-}
-
-async function modifiedAt(file: string): Promise<number> {
-  try {
-    return (await stat(file)).mtimeMs;
-  } catch (cause) {
-    // Somebody else pruned it.
-    if (systemCode(cause) === 'ENOENT') return 0;
-    throw fileError('look at a log', file, cause);
-  }
 }

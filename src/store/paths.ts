@@ -24,6 +24,8 @@ export interface StorePaths {
   readonly refs: string;
   readonly locks: string;
   readonly temporary: string;
+  /** Who waits for room for a VM, and who was just given some. */
+  readonly capacity: string;
   readonly acceleration: string;
   /** What happened on this host, and what happened before that. */
   readonly events: string;
@@ -49,6 +51,7 @@ export function storePaths(home: string): StorePaths {
     refs: at('refs'),
     locks: at('locks'),
     temporary: at('tmp'),
+    capacity: at('capacity.json'),
     acceleration: at('acceleration.json'),
     events: at('events.jsonl'),
     eventsBefore: at('events.1.jsonl'),
@@ -67,6 +70,9 @@ export interface VmPaths {
   /** What the programs of the job printed, and the part of it before that. */
   readonly jobLog: string;
   readonly jobLogBefore: string;
+  /** What the process that runs the VM tells by itself, and a pipe that it reads; its name less `.out` and `.in`. */
+  readonly events: string;
+  readonly eventsInput: string;
   readonly qmp: string;
   /** Where a guest that is saved finds its base root, and the control socket of the process that shows it. */
   readonly export: string;
@@ -100,6 +106,8 @@ export function vmPaths(store: StorePaths, name: string): VmPaths {
     disk: at('disk.qcow2'),
     console: at('console.log'),
     vmmLog: at('vmm.log'),
+    events: at('events.out'),
+    eventsInput: at('events.in'),
     jobLog: at('job.log'),
     jobLogBefore: at('job.1.log'),
     qmp: at('qmp'),

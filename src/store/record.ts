@@ -37,6 +37,10 @@ export interface VmRecord {
   readonly memoryMiB: number;
   /** The most that its own disk may take of the host's. */
   readonly diskMiB: number;
+  /** The user that {@link vmm} runs as, when that is not ours: no other VM has it. */
+  readonly vmmUid?: number | undefined;
+  /** Directories of the control groups that it is in. */
+  readonly cgroups?: readonly string[] | undefined;
   readonly network: NetworkPolicy;
   /** Who asked: `cli`, `gitlab` or `action`, and for which job. Shown to people. */
   readonly frontEnd: string;
@@ -98,6 +102,8 @@ export function parseRecord(text: string, path: string): VmRecord {
     memoryMiB: number('memoryMiB'),
     // A record of an older vm-runner says nothing.
     diskMiB: typeof fields['diskMiB'] === 'number' ? fields['diskMiB'] : DEFAULT_DISK_MIB,
+    ...(typeof fields['vmmUid'] === 'number' ? { vmmUid: fields['vmmUid'] } : {}),
+    ...(Array.isArray(fields['cgroups']) ? { cgroups: fields['cgroups'].filter((at) => typeof at === 'string') } : {}),
     network,
     frontEnd: string('frontEnd'),
     job: optional('job'),

@@ -5,6 +5,7 @@ import type { ProcessTable } from '../core/process-identity.js';
 import { acquireLock } from './lock.js';
 import { vmPaths, type StorePaths, type VmPaths } from './paths.js';
 import { parseRecord, type VmRecord } from './record.js';
+import { discardTemporary } from './temporary.js';
 import { writeWhole } from './whole-file.js';
 
 /** A VM's directory whose record cannot be read. */
@@ -48,7 +49,7 @@ export class VmRecords {
       await this.#write(record);
     } catch (error) {
       // A directory without a record would be in everyone's way until the reaper takes it.
-      await rm(paths.directory, { recursive: true, force: true });
+      await discardTemporary(paths.directory);
       throw error;
     }
     return paths;

@@ -3,17 +3,41 @@ import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 
+/** What a file is called until it is whole. Tells which process writes it, so that what a killed one left can be found. */
+export function temporaryName(path: string): string {
+  return `${path}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`;
+}
+
+/** The process that made a name of {@link temporaryName}; `undefined` for other names. */
+export function writerOf(name: string): number | undefined {
+  const match = /\.(\d+)-[0-9a-f]{12}\.tmp$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
+
 /**
  * Writes a file that other processes read: they see the old one or the new one, never a part, also after a power cut.
  * @param mode permission bits; default 0600
  */
 export async function writeWhole(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  await replace(path, data, { mode, sync: true });
+}
+
+/** As {@link writeWhole}, for what is worth nothing after a crash of the host: the disk is not waited for. */
+export async function writeTransient(path: string, data: string): Promise<void> {
+  await replace(path, data, { mode: 0o600, sync: false });
+}
+
+async function replace(
+  path: string,
+  data: string | Uint8Array,
+  { mode, sync }: { readonly mode: number; readonly sync: boolean },
+): Promise<void> {
+  const temporary = temporaryName(path);
   try {
     const file = await open(temporary, 'wx', mode);
     try {
       await file.writeFile(data);
-      await file.sync();
+      if (sync) await file.sync();
     } finally {
       await file.close();
     }

@@ -235,3 +235,19 @@ it('runs twice in one job, each time in a VM of its own', async () => {
   expect(vmsOf(runner)).toHaveLength(2);
   await expectCleanEnd(runner);
 });
+
+it('takes from the host file what its inputs leave out, and refuses what is over a limit', async () => {
+  const runner = await job();
+  const file = path.join(await temporaryDirectory(), 'h.toml');
+  writeFileSync(file, '[images.ours]\nreference = "default"\n[limits]\nmemory = "1G"\n');
+  const env = { VM_RUNNER_CONFIG: file };
+  const passes = await runner.uses({ provider: 'fake', run: 'true', image: 'ours' }, env);
+  expect(passes.exitCode).toBe(0);
+  expect(passes.reader.lines.join('\n')).toContain('1.0 GiB');
+  const refused = await runner.uses({ provider: 'fake', run: 'true', memory: '2G' }, env);
+  expect(refused.exitCode).toBe(1);
+  expect(annotations(refused)).toEqual([
+    `more memory than this host gives a job: 2048 MiB. The most is 1024 MiB: limits.memory in ${file}:4.`,
+  ]);
+  await expectCleanEnd(runner);
+});

@@ -4,9 +4,13 @@ import { INPUT_NAMES, type RawInputs } from '../../src/action/input-table.js';
 import { parseInputs, type ActionInputs } from '../../src/action/inputs.js';
 import { VmRunnerError } from '../../src/core/errors.js';
 
-function parse(given: Partial<RawInputs>, variables: readonly string[] = []): ActionInputs {
+function parse(
+  given: Partial<RawInputs>,
+  variables: readonly string[] = [],
+  images: readonly string[] = [],
+): ActionInputs {
   const raw = { ...Object.fromEntries(INPUT_NAMES.map((name) => [name, ''])), ...given } as RawInputs;
-  return parseInputs(raw, { workspace: '/w', variables });
+  return parseInputs(raw, { workspace: '/w', variables, images: new Set(images) });
 }
 
 function refusal(given: Partial<RawInputs>, variables: readonly string[] = []): string {
@@ -20,23 +24,15 @@ function refusal(given: Partial<RawInputs>, variables: readonly string[] = []): 
 }
 
 describe('parseInputs', () => {
-  it('takes empty inputs for their defaults', () => {
+  it('takes empty inputs for their defaults, and leaves what the VM is to the host', () => {
     expect(parse({ run: 'make' })).toEqual({
-      vm: {
-        image: 'default',
-        pull: 'if-not-present',
-        template: undefined,
-        cpus: undefined,
-        memoryMiB: 2048,
-        network: 'open',
-      },
+      vm: {},
       script: 'make\n',
       shell: undefined,
       env: {},
       workspace: '/w',
       artifacts: { include: [], exclude: [] },
       artifactsPath: undefined,
-      bootTimeoutMs: 120_000,
       timeoutMs: undefined,
       provider: 'qemu',
     });
@@ -52,6 +48,7 @@ describe('parseInputs', () => {
       env: 'A=1\r\n\nB= two = 2 ',
       cpus: '4',
       memory: '1.5G',
+      disk: '8G',
       network: 'none',
       workspace: 'False',
       artifacts: 'out/**\n!out/tmp\n',
@@ -61,20 +58,27 @@ describe('parseInputs', () => {
       provider: 'fake',
     });
     expect(inputs).toEqual({
-      vm: { image: 'oci:/w/layout', pull: 'always', template: 'never', cpus: 4, memoryMiB: 1536, network: 'none' },
+      vm: {
+        ...{ image: 'oci:/w/layout', pull: 'always', template: 'never', cpus: 4, memoryMiB: 1536, diskMiB: 8192 },
+        ...{ network: 'none', bootTimeoutMs: 120_000 },
+      },
       script: '  indented\n',
       shell: { words: ['sh', '-e', '{0}'] },
       env: { A: '1', B: ' two = 2 ' },
       workspace: undefined,
       artifacts: { include: ['out/**'], exclude: ['out/tmp'] },
       artifactsPath: '/w/home',
-      bootTimeoutMs: 120_000,
       timeoutMs: 90_000,
       provider: 'fake',
     });
   });
 
+  it('takes an image that the host file gives a name, whatever its name looks like', () => {
+    expect(parse({ run: 'make', image: 'my_build.image' }, [], ['my_build.image']).vm.image).toBe('my_build.image');
+  });
+
   it.each<[Partial<RawInputs>, string]>([
+    [{ disk: '1M' }, 'not a disk size: disk: 1M. Give MiB, or a number with K, M, G or T, of at least 64M, as in 8G.'],
     [{ run: '\n' }, 'input is missing: run. Give the script that runs in the VM.'],
     [{ pull: 'often' }, 'not a pull policy: pull: often. Give one of: always, if-not-present, never.'],
     [{ template: 'yes' }, 'not a template policy: template: yes. Give one of: auto, always, never.'],

@@ -139,10 +139,7 @@ describe('vm-runner run', () => {
 
   it.each([
     [['--report', '/dev/stdout'], 'not a regular file: /dev/stdout. Name a file; it is replaced as a whole.'],
-    [
-      ['--user', ''],
-      'not a user of the guest: --user=. Give name, uid, name:group or uid:gid; leave the flag out for root.',
-    ],
+    [['--user', ''], 'not a user of the guest: --user=. Give name, uid, name:group or uid:gid; leave it out for root.'],
   ])('refuses %j', async (args, sentence) => {
     const { run } = await fake();
     expect(await run([...args, '--', 'true'])).toEqual({

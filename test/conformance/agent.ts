@@ -44,11 +44,28 @@ export function agentConformance(peer: LazyPeer, traits: Traits): void {
   it('tells who it is and what it has', async () => {
     const info = await (await connect()).info();
     expect(info).toMatchObject({ protocol: 1, os: 'linux', arch: traits.arch });
-    expect(info.capabilities).toEqual(expect.arrayContaining(traits.isGuest ? ['tart', 'cgroup', 'init'] : ['tart']));
+    expect(info.capabilities).toEqual(
+      expect.arrayContaining(['tart', 'usage', ...(traits.isGuest ? ['cgroup', 'init'] : [])]),
+    );
     expect(info.bootId).toMatch(/^[0-9a-f-]{36}$/);
     expect(info.memoryBytes).toBeGreaterThan(0n);
     if (traits.isGuest) expect(info.rootDiskFreeBytes).toBeGreaterThan(0n);
     expect(info.rootDiskBytes).toBeGreaterThanOrEqual(info.rootDiskFreeBytes);
+  });
+
+  it('tells what the guest uses', async () => {
+    const agent = await connect();
+    const before = await agent.usage();
+    await execute(agent, sh('i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done'));
+    const after = await agent.usage();
+    expect(after.uptimeMs).toBeGreaterThan(before.uptimeMs);
+    expect(after.cpuBusyMs).toBeGreaterThan(before.cpuBusyMs);
+    expect(after.memoryBytes).toBe((await agent.info()).memoryBytes);
+    expect(after.memoryAvailableBytes).toBeGreaterThan(0n);
+    expect(after.memoryAvailableBytes).toBeLessThan(after.memoryBytes);
+    expect(after.rootDiskBytes).toBeGreaterThan(0n);
+    expect(after.rootDiskBytes).toBeGreaterThanOrEqual(after.rootDiskFreeBytes);
+    expect(after.tasks).toBeGreaterThan(1);
   });
 
   describe('programs', () => {

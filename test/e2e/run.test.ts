@@ -135,11 +135,11 @@ describe('vm-runner run in a real guest', () => {
     await expectNothingLeft(options.home);
   });
 
-  it('says that the VM ended when the guest powers off under a job', async () => {
+  it('says that the job ended its VM when the guest powers off under it', async () => {
     const { run, options } = await command();
     const { exitCode, stderr } = await run('--', 'sh', '-c', 'echo o > /proc/sysrq-trigger; sleep 100');
     expect(exitCode).toBe(125);
-    expect(stderr).toMatch(/^vm-runner: error\[vm-died\]: VM ended by itself: vm-/m);
+    expect(stderr).toMatch(/^vm-runner: error\[guest-ended\]: guest was powered off while the job ran: vm-/m);
     await expectNothingLeft(options.home);
   });
 

@@ -16,7 +16,7 @@ import { openHost } from '../../src/providers/host.js';
 import type { Host } from '../../src/providers/provider.js';
 import { cleanup } from '../../src/stages/cleanup.js';
 import { prepare } from '../../src/stages/prepare.js';
-import { collectGarbage } from '../../src/stages/reap.js';
+import { collectGarbage } from '../../src/stages/gc.js';
 import { createContext, createRequest, until } from '../providers/support.js';
 import { startVmRunner } from '../support/command-line.js';
 import { homeWithImages, hostWithImages, qemuProcesses, WITHOUT_TEMPLATES } from '../support/e2e.js';
@@ -221,7 +221,12 @@ describe('a template', () => {
     run.child.kill('SIGKILL');
     await once(run.child, 'exit');
     expect(qemuProcesses(home).length).toBeGreaterThan(0);
-    await collectGarbage(host, keptLog());
+    await collectGarbage(host, {
+      dryRun: false,
+      now: Date.now(),
+      log: keptLog(),
+      signal: new AbortController().signal,
+    });
     expect(qemuProcesses(home)).toEqual([]);
     expect(await readdir(host.store.paths.temporary)).toEqual([]);
     expect(await host.templates.list()).toEqual([]);

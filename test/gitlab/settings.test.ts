@@ -1,18 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
-import { parseGuestDirectories, parsePrepareSettings } from '../../src/gitlab/settings.js';
+import { parseConfigSettings, parsePrepareSettings } from '../../src/gitlab/settings.js';
 
 describe('parsePrepareSettings', () => {
-  it('has defaults', () => {
+  it('leaves to the host file what is not given', () => {
     expect(parsePrepareSettings([])).toEqual({
       provider: 'qemu',
-      image: 'default',
-      pull: undefined,
-      template: undefined,
-      cpus: undefined,
-      memoryMiB: 2048,
-      network: 'open',
-      bootTimeoutMs: 120_000,
+      config: undefined,
+      vm: {},
     });
   });
 
@@ -23,6 +18,8 @@ describe('parsePrepareSettings', () => {
       '--cpus',
       '4',
       '--memory=8G',
+      '--disk=20G',
+      '--config=/etc/x.toml',
       '--network',
       'none',
       '--boot-timeout=5m',
@@ -31,20 +28,18 @@ describe('parsePrepareSettings', () => {
     ];
     expect(parsePrepareSettings(args)).toEqual({
       provider: 'fake',
-      image: 'debian:12',
-      pull: 'never',
-      template: 'always',
-      cpus: 4,
-      memoryMiB: 8192,
-      network: 'none',
-      bootTimeoutMs: 300_000,
+      config: '/etc/x.toml',
+      vm: {
+        ...{ image: 'debian:12', pull: 'never', template: 'always', cpus: 4, memoryMiB: 8192, diskMiB: 20_480 },
+        ...{ network: 'none', bootTimeoutMs: 300_000 },
+      },
     });
   });
 
   it.each([
     [
       ['--gpus', '2'],
-      'unknown flag in prepare_args: --gpus. It knows --image, --pull, --template, --cpus, --memory, --network, --boot-timeout, --provider.',
+      'unknown flag in prepare_args: --gpus. It knows --image, --pull, --template, --cpus, --memory, --disk, --network, --boot-timeout, --provider, --config.',
     ],
     [['fast'], 'unexpected argument in prepare_args: fast.'],
     [['--cpus'], 'flag without a value in prepare_args: --cpus.'],
@@ -59,14 +54,15 @@ describe('parsePrepareSettings', () => {
   });
 });
 
-describe('parseGuestDirectories', () => {
+describe('parseConfigSettings', () => {
   it('has defaults', () => {
-    expect(parseGuestDirectories([])).toEqual({ builds: '/builds', cache: '/cache' });
+    expect(parseConfigSettings([])).toEqual({ builds: '/builds', cache: '/cache' });
   });
 
   it('takes absolute paths only', () => {
-    expect(parseGuestDirectories(['--builds-dir', '/b', '--cache-dir', '/c'])).toEqual({ builds: '/b', cache: '/c' });
-    expect(() => parseGuestDirectories(['--builds-dir', 'b'])).toThrow(
+    expect(parseConfigSettings(['--builds-dir', '/b', '--cache-dir', '/c'])).toEqual({ builds: '/b', cache: '/c' });
+    expect(parseConfigSettings(['--config', '/etc/x.toml'])).toMatchObject({ config: '/etc/x.toml' });
+    expect(() => parseConfigSettings(['--builds-dir', 'b'])).toThrow(
       'not an absolute path in the guest: --builds-dir b.',
     );
   });

@@ -19,7 +19,11 @@ import {
   StatResponseSchema,
 } from '../../src/guest/gen/vmrunner/agent/v1/files_pb.js';
 import { Root } from '../../src/guest/gen/vmrunner/agent/v1/root_pb.js';
-import { GrowDiskResponseSchema, ResolveIPResponseSchema } from '../../src/guest/gen/vmrunner/agent/v1/system_pb.js';
+import {
+  GrowDiskResponseSchema,
+  ResolveIPResponseSchema,
+  UsageResponseSchema,
+} from '../../src/guest/gen/vmrunner/agent/v1/system_pb.js';
 import { GetTreeResponseSchema } from '../../src/guest/gen/vmrunner/agent/v1/trees_pb.js';
 import { packTree } from '../../src/guest/pack.js';
 import type { TreeProgress } from '../../src/guest/tree.js';
@@ -238,6 +242,14 @@ describe('the system', () => {
     expect(await agent.growDisk()).toEqual({ ...grown, bytesBefore: 1, bytesAfter: 2 });
     expect(await agent.resolveAddresses()).toEqual(['10.0.2.15', 'fd00::1']);
     expect(agent.capabilities).toEqual(['played']);
+  });
+
+  it('tells what it uses, unless its agent is older than that', async () => {
+    const used = create(UsageResponseSchema, { oomKills: 2n, tasks: 70 });
+    const { agent } = await playedAgent({ usage: telling([used]) });
+    expect(await agent.usage()).toMatchObject({ oomKills: 2n, tasks: 70, uptimeMs: 0n });
+    const older = await playedAgent({});
+    await expect(older.agent.usage()).rejects.toMatchObject({ code: 'agent-protocol' });
   });
 });
 

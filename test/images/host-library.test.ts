@@ -186,6 +186,24 @@ describe('remove', () => {
       expect(await counts()).toEqual({ images: 1, layers: 3 });
     });
   });
+
+  it('takes names of registries away by the rules of the host, and only tells it in a dry run', async () => {
+    const { library, context, age, counts } = await setUp();
+    await library().resolve('a', context);
+    await library().resolve('b', context);
+    await age();
+    await library().resolve('b', context);
+    const request = { now: Date.now(), rules: { budgetBytes: 0 }, signal: context.signal };
+    const would = await library().sweep({ ...request, dryRun: true });
+    const before = await counts();
+    // The one that was asked for just now stays whatever the budget.
+    expect(would.filter(({ kind }) => kind === 'image')).toHaveLength(1);
+    expect(await library().find('a')).toBeDefined();
+    expect(await library().sweep({ ...request, dryRun: false })).toEqual(would);
+    expect(await library().find('a')).toBeUndefined();
+    expect(await library().find('b')).toBeDefined();
+    expect((await counts()).images).toBe(before.images - 1);
+  });
 });
 
 const RECORD: VmRecord = {

@@ -14,7 +14,7 @@ export function createRequest(changes: Partial<CreateRequest> = {}): CreateReque
     incarnation: 'a1',
     image: 'default',
     boot: undefined,
-    cpus: undefined,
+    cpus: 1,
     memoryMiB: 512,
     network: 'none',
     owner: undefined,

@@ -12,7 +12,8 @@ import type { Host } from '../../src/providers/provider.js';
 import { withAgent } from '../../src/stages/attach.js';
 import { cleanup } from '../../src/stages/cleanup.js';
 import { prepare, type PrepareRequest } from '../../src/stages/prepare.js';
-import { collectGarbage, findOrphans, reapOrphans } from '../../src/stages/reap.js';
+import { collectGarbage, type GcOptions } from '../../src/stages/gc.js';
+import { findOrphans, reapOrphans } from '../../src/stages/reap.js';
 import { run } from '../../src/stages/run.js';
 import { acquireLock } from '../../src/store/lock.js';
 import { fakeHost, keptLog } from '../support/fake-host.js';
@@ -69,7 +70,7 @@ describe('the life of a job', () => {
     const { log, timeline, signal } = context();
     const record = await prepare(host, request(host), { log, timeline, signal });
     expect(record).toMatchObject({ name: 'vm-test', state: 'ready', owner: host.processes.self });
-    const status = await withAgent(host, record, signal, (agent, either) =>
+    const status = await withAgent(host, record, { log, signal }, (agent, either) =>
       run(agent, { ...ignore, program: { kind: 'argv', argv: ['sh', '-c', 'exit 3'] }, signal: either }),
     );
     expect(status).toMatchObject({ code: 3, signal: 0 });
@@ -105,7 +106,7 @@ describe('the life of a job', () => {
     const host = await fakeHost();
     const { log, timeline, signal } = context();
     const record = await prepare(host, request(host), { log, timeline, signal });
-    const running = withAgent(host, record, signal, (agent, either) =>
+    const running = withAgent(host, record, { log, signal }, (agent, either) =>
       run(agent, {
         ...ignore,
         program: { kind: 'argv', argv: ['sh', '-c', 'echo up; exec sleep 1000'] },
@@ -153,6 +154,7 @@ describe('a name that is taken', () => {
         ...host.provider,
         name: 'broken',
         bootsImages: false,
+        defaultCpus: () => Promise.resolve(1),
         create: () => Promise.reject(new VmRunnerError('disk-full', 'no space left')),
       },
     };
@@ -161,6 +163,10 @@ describe('a name that is taken', () => {
     await cleanup(host, 'vm-test', { keepLogs: false, log: keptLog() });
   });
 });
+
+function gcNow(): GcOptions {
+  return { dryRun: false, now: Date.now(), log: keptLog(), signal: new AbortController().signal };
+}
 
 describe('the reaper', () => {
   it('looks again before it destroys: the name may belong to a new VM by now', async () => {
@@ -198,7 +204,7 @@ describe('the reaper', () => {
       { name: 'vm-late', reason: 'time is over' },
       { name: 'vm-lost', reason: 'owner is gone' },
     ]);
-    await Promise.all([collectGarbage(host, keptLog()), collectGarbage(host, keptLog())]);
+    await Promise.all([collectGarbage(host, gcNow()), collectGarbage(host, gcNow())]);
     expect((await host.store.vms.names()).sort()).toEqual(['vm-kept', 'vm-mine']);
     await cleanup(host, 'vm-mine', { keepLogs: false, log: keptLog() });
     await cleanup(host, 'vm-kept', { keepLogs: false, log: keptLog() });
@@ -210,7 +216,7 @@ describe('the reaper', () => {
     for (const name of ['vm-bad', 'vm-half', 'vm-new']) await mkdir(at(name));
     await writeFile(path.join(at('vm-bad'), 'vm.json'), 'not json');
     await utimes(at('vm-half'), 1, 1);
-    await collectGarbage(host, keptLog());
+    await collectGarbage(host, gcNow());
     expect(await host.store.vms.names()).toEqual(['vm-new']);
   });
 
@@ -221,8 +227,43 @@ describe('the reaper', () => {
     const name = (who: ProcessIdentity): string => [who.pid, who.startTime, who.bootId, 'x'].join('_');
     await mkdir(path.join(host.store.paths.temporary, name(dead)));
     await mkdir(path.join(host.store.paths.temporary, name(self)));
-    const { abandoned } = await collectGarbage(host, keptLog());
-    expect(abandoned.map((file) => path.basename(file))).toEqual([name(dead)]);
+    const { garbage } = await collectGarbage(host, gcNow());
+    expect(garbage.map((each) => path.basename(each.name))).toEqual([name(dead)]);
     expect(await readdir(host.store.paths.temporary)).toEqual([name(self)]);
+  });
+
+  it('tells in a dry run what would go, and takes nothing', async () => {
+    const host = await fakeHost();
+    await prepare(host, request(host), context());
+    await host.store.vms.update('vm-test', { expiresAt: 1 });
+    const dead = await endedProcess(host);
+    await writeFile(path.join(host.store.paths.locks, 'stale'), JSON.stringify(dead));
+    await writeFile(path.join(host.store.paths.locks, `stale.${dead.pid}-0123456789ab.tmp`), '');
+    const would = await collectGarbage(host, { ...gcNow(), dryRun: true });
+    expect(would).toMatchObject({
+      failures: [],
+      garbage: [
+        { kind: 'vm', name: 'vm-test', reason: 'time is over' },
+        { kind: 'half-made', reason: 'its maker is gone' },
+        { kind: 'lock', name: 'stale', reason: 'its holder is gone' },
+      ],
+    });
+    expect(await host.store.vms.names()).toEqual(['vm-test']);
+    const { garbage } = await collectGarbage(host, gcNow());
+    expect(garbage.map(({ kind, name }) => ({ kind, name }))).toEqual(
+      would.garbage.map(({ kind, name }) => ({ kind, name })),
+    );
+    expect(await host.store.vms.names()).toEqual([]);
+    expect(await readdir(host.store.paths.locks)).toEqual([]);
+  });
+
+  it('goes on when one thing cannot be looked at, and says so', async () => {
+    const host = await fakeHost();
+    await prepare(host, request(host), context());
+    await host.store.vms.update('vm-test', { expiresAt: 1 });
+    await writeFile(path.join(host.store.paths.refs, 'x.json'), 'not json');
+    const { garbage, failures } = await collectGarbage(host, gcNow());
+    expect(garbage).toMatchObject([{ kind: 'vm', name: 'vm-test' }]);
+    expect(failures.map(({ code }) => code)).toEqual(['store-damaged']);
   });
 });

@@ -48,6 +48,15 @@ describe('a lock', () => {
     await (await second).release();
   });
 
+  it('is not waited for without end: the error names who has it', async () => {
+    const file = path.join(await temporaryDirectory(), 'x');
+    await acquireLock(file, { processes });
+    await expect(acquireLock(file, { processes, timeoutMs: 20 })).rejects.toMatchObject({
+      code: 'store-busy',
+      message: `lock was held for 20 ms by process ${process.pid}: ${file}. Look whether that still works; when it hangs, end it, and the lock is free.`,
+    });
+  });
+
   it('is broken when its holder was killed', async () => {
     const file = path.join(await temporaryDirectory(), 'x');
     await acquireLock(file, { processes: await deadProcess() });

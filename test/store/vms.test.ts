@@ -3,40 +3,10 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { LinuxProcessTable } from '../../src/process/table.js';
-import type { VmRecord } from '../../src/store/record.js';
 import { openStore, type Store } from '../../src/store/store.js';
 import { isVmName } from '../../src/store/vms.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
-
-const processes = new LinuxProcessTable();
-
-function recordNamed(name: string, change: Partial<VmRecord> = {}): VmRecord {
-  return {
-    version: 1,
-    name,
-    incarnation: 'a1',
-    provider: 'fake',
-    state: 'creating',
-    createdAt: 1000,
-    expiresAt: 2000,
-    owner: processes.self,
-    vmm: undefined,
-    endpoint: { kind: 'serial', paths: ['/a', '/b'] },
-    image: 'default',
-    imageDigest: undefined,
-    template: undefined,
-    workingDirectory: undefined,
-    user: undefined,
-    cpus: 1,
-    memoryMiB: 512,
-    diskMiB: 1024,
-    network: 'none',
-    frontEnd: 'cli',
-    job: undefined,
-    ...change,
-  };
-}
+import { processes, recordNamed } from './vm-record.js';
 
 async function store(): Promise<Store> {
   return openStore(path.join(await temporaryDirectory(), 'home'), processes);

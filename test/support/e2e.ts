@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { chmod, copyFile, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { openHost } from '../../src/providers/host.js';
@@ -17,6 +17,8 @@ export const WITHOUT_TEMPLATES = BUILT.filter((name) => name !== 'templates');
 /** A store of its own that shares only what is built: images and templates, and what is known of acceleration. */
 export async function homeWithImages(sharedHome: string, rooms = BUILT): Promise<{ directory: string; home: string }> {
   const directory = await temporaryDirectory();
+  // The users of QEMUs must come through.
+  await chmod(directory, 0o711);
   const home = path.join(directory, 'home');
   await mkdir(home, { mode: 0o700 });
   const built = rooms.map((name) => path.join(sharedHome, name)).filter((name) => existsSync(name));

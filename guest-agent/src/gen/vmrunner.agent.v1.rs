@@ -718,7 +718,7 @@ pub struct InfoResponse {
     #[prost(uint32, tag = "2")]
     pub protocol: u32,
     /// Optional parts that this agent serves: "tart"; "cgroup", whole process trees are ended in one stroke; "init", it is PID 1;
-    /// "enter" and "layer", the calls of these names.
+    /// "enter", "layer" and "usage", the calls of these names.
     #[prost(string, repeated, tag = "3")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// "linux"
@@ -834,6 +834,40 @@ pub struct ShutdownRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ShutdownResponse {
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageRequest {
+}
+/// What the guest uses now. All numbers are of the whole guest, since its kernel started where they count something; those
+/// of a clone start with its template. 0 where the agent cannot tell.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsageResponse {
+    #[prost(uint64, tag = "1")]
+    pub uptime_ms: u64,
+    /// Time that processors did something, all of them together.
+    #[prost(uint64, tag = "2")]
+    pub cpu_busy_ms: u64,
+    #[prost(uint64, tag = "3")]
+    pub memory_bytes: u64,
+    /// What programs could still have without swapping (MemAvailable).
+    #[prost(uint64, tag = "4")]
+    pub memory_available_bytes: u64,
+    /// Programs that the kernel killed because there was no memory left (oom_kill of /proc/vmstat).
+    #[prost(uint64, tag = "5")]
+    pub oom_kills: u64,
+    /// As in InfoResponse.
+    #[prost(uint64, tag = "6")]
+    pub root_disk_bytes: u64,
+    #[prost(uint64, tag = "7")]
+    pub root_disk_free_bytes: u64,
+    /// Of all interfaces but loopback.
+    #[prost(uint64, tag = "8")]
+    pub received_bytes: u64,
+    #[prost(uint64, tag = "9")]
+    pub sent_bytes: u64,
+    /// Processes and threads.
+    #[prost(uint32, tag = "10")]
+    pub tasks: u32,
 }
 /// The stream is POSIX (PAX): times with nanoseconds, names of any length and bytes, a further name of a file as a hard link,
 /// sparse files as GNU.sparse 1.0. Sockets, pipes and devices are left out, and so are extended attributes and ACLs.

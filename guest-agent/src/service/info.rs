@@ -43,7 +43,13 @@ pub async fn answer(agent: &Agent, requests: &mut Receiver, responses: &mut Send
 /// Optional parts that are served here: the guest's own life only by PID 1, whole trees in cgroups only where there are some.
 fn capabilities(agent: &Agent) -> Vec<String> {
     let is_init = agent.boot().is_some();
-    let all =
-        [("tart", true), ("cgroup", agent.has_groups()), ("init", is_init), ("enter", is_init), ("layer", is_init)];
+    let all = [
+        ("tart", true),
+        ("usage", true),
+        ("cgroup", agent.has_groups()),
+        ("init", is_init),
+        ("enter", is_init),
+        ("layer", is_init),
+    ];
     all.into_iter().filter(|(_, served)| *served).map(|(name, _)| name.to_owned()).collect()
 }

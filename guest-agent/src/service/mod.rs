@@ -10,6 +10,7 @@ pub mod layer;
 pub mod resume;
 pub mod shutdown;
 pub mod tart;
+pub mod usage;
 
 use crate::agent::Agent;
 use crate::rpc::receiver::Receiver;
@@ -42,6 +43,7 @@ async fn dispatch(
         "/vmrunner.agent.v1.AgentService/MakeDir" => files::answer(agent, "make-dir", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Remove" => files::answer(agent, "remove", requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GrowDisk" => files::answer(agent, "grow-disk", requests, responses).await,
+        "/vmrunner.agent.v1.AgentService/Usage" => usage::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Resume" => resume::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/Enter" => enter::answer(agent, requests, responses).await,
         "/vmrunner.agent.v1.AgentService/GetLayer" => layer::answer(agent, requests, responses).await,

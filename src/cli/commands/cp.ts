@@ -6,6 +6,7 @@ import type { GuestAgent } from '../../guest/agent.js';
 import { withAgent } from '../../stages/attach.js';
 import type { Command } from '../command.js';
 import { findRecord, openCliHost } from '../host.js';
+import { terminalLog } from '../log.js';
 
 /** One side of a copy. */
 type Place = { readonly vm: string; readonly path: string } | { readonly vm: undefined; readonly path: string };
@@ -27,10 +28,14 @@ export const cp: Command = {
     }
     const host = await openCliHost(world);
     const record = await findRecord(host, source.vm ?? target.vm ?? '');
-    await withAgent(host, record, world.signal, (agent, signal) =>
-      source.vm === undefined
-        ? copyIn(agent, source.path, target.path, signal)
-        : copyOut(agent, source.path, target.path, signal),
+    await withAgent(
+      host,
+      record,
+      { log: terminalLog(world.stderr, { quiet: false }), signal: world.signal },
+      (agent, signal) =>
+        source.vm === undefined
+          ? copyIn(agent, source.path, target.path, signal)
+          : copyOut(agent, source.path, target.path, signal),
     );
     return 0;
   },

@@ -4,6 +4,7 @@ import { withAgent } from '../../stages/attach.js';
 import { run } from '../../stages/run.js';
 import type { Command } from '../command.js';
 import { findRecord, openCliHost } from '../host.js';
+import { terminalLog } from '../log.js';
 import { PROGRAM_FLAGS } from '../run-flags.js';
 import { readProgramSettings } from '../run-settings.js';
 import { withStreams } from '../streams.js';
@@ -29,8 +30,14 @@ export const execCommand: Command = {
     const host = await openCliHost(world);
     const record = await findRecord(host, flags.operands[0] ?? '');
     const program = { kind: 'argv' as const, argv: flags.program };
-    const status = await withAgent(host, record, world.signal, (agent, signal) =>
-      withStreams(world, settings, (streams) => run(agent, { ...settings, ...streams, program, cwd: workdir, signal })),
+    const status = await withAgent(
+      host,
+      record,
+      { log: terminalLog(world.stderr, { quiet: false }), signal: world.signal },
+      (agent, signal) =>
+        withStreams(world, settings, (streams) =>
+          run(agent, { ...settings, ...streams, program, cwd: workdir, signal }),
+        ),
     );
     return shellExitCode(status);
   },

@@ -10,6 +10,7 @@ const WHOSE = {
 
 export const explain: Command = {
   name: 'explain',
+  hostless: true,
   summary: 'Say what the code of an error means, and what to do about it',
   description:
     'Every error carries a code: error[disk-full]. This tells what it means, what usually is behind it, and what to do. Without a code it lists them all.',

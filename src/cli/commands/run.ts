@@ -11,7 +11,11 @@ import type { Host } from '../../providers/provider.js';
 import { withAgent } from '../../stages/attach.js';
 import { cleanup } from '../../stages/cleanup.js';
 import { collect, type CollectResult } from '../../stages/collect.js';
+<<<<<<< HEAD
 import type { Journal } from '../../stages/journal.js';
+=======
+import { jobImage } from '../../stages/job-image.js';
+>>>>>>> main
 import { prepare } from '../../stages/prepare.js';
 import { run } from '../../stages/run.js';
 import { NEVER, type VmRecord } from '../../store/record.js';
@@ -26,7 +30,6 @@ import { readRunSettings, type RunSettings } from '../run-settings.js';
 import { withStreams } from '../streams.js';
 import type { World } from '../world.js';
 
-const KEEP_MS = 24 * 3_600_000;
 /** Where there is no VM, and so no image that says it. */
 const DEFAULT_HOME = '/root';
 
@@ -128,10 +131,13 @@ async function inFreshVm(
   { world, log, timeline }: RunContext,
   work: (agent: GuestAgent, record: VmRecord, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const { vm, name, keep, bootTimeoutMs } = settings;
-  if (settings.provider === 'qemu' && vm.network === 'open') {
+  const { name, keep, waitMs } = settings;
+  const { vm: ordered, named, bootTimeoutMs } = settings.order;
+  if (settings.provider === 'qemu' && ordered.network === 'open') {
     log.warn('the guest can reach this host and its network: run only what you trust, or use --network none');
   }
+  const context = { log, timeline, signal: world.signal };
+  const vm = await jobImage(host, { vm: ordered, named, bootTimeoutMs }, { ...context, frontEnd: 'cli' });
   const request = {
     vm,
     root: rootOf(settings),
@@ -140,20 +146,25 @@ async function inFreshVm(
     owner: host.processes.self,
     expiresAt: NEVER,
     bootTimeoutMs,
+    waitMs,
     frontEnd: 'cli',
     job: undefined,
   };
-  const record = await prepare(host, request, { log, timeline, signal: world.signal });
+  const record = await prepare(host, request, context);
   let failed = true;
   try {
     const total = formatDuration(timeline.elapsedMs);
     log.info(`VM ${name} is ready after ${total} (${renderTimeline(timeline.spans, formatDuration)})`);
-    await withAgent(host, record, world.signal, (agent, signal) => work(agent, record, signal));
+    await withAgent(host, record, { log, signal: world.signal }, (agent, signal) => work(agent, record, signal));
     failed = false;
   } finally {
     if (keep) {
+<<<<<<< HEAD
       await host.store.vms.update(name, { owner: undefined, expiresAt: Date.now() + KEEP_MS });
       await host.store.events.add('vm', 'kept', name, {}, log);
+=======
+      await host.store.vms.update(name, { owner: undefined, expiresAt: Date.now() + host.config.keep.vmMs });
+>>>>>>> main
       log.info(`VM ${name} stays: vm-runner exec ${name} …, and vm-runner rm ${name} in the end`);
     } else {
       await endVm(host, record, { failed, timeline, log });
@@ -161,8 +172,8 @@ async function inFreshVm(
   }
 }
 
-function rootOf({ entrypoint, init, user, workspace }: RunSettings): RootRequest {
-  return { entrypoint, init, user, workspace };
+function rootOf({ entrypoint, init, user, workspace, order }: RunSettings): RootRequest {
+  return { entrypoint, init, user, workspace, pids: order.pids };
 }
 
 /** Its own failure must not hide what happened before. */

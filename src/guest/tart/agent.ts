@@ -36,6 +36,7 @@ const WHO = 'uname -s; uname -m; uname -r; uname -n';
  */
 export class TartAgent implements GuestAgent {
   readonly capabilities = ['tart-fallback'];
+  readonly heardAt = performance.now();
   readonly #connection: Connection;
 
   constructor(connection: Connection) {

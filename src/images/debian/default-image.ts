@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { toVmRunnerError, VmRunnerError } from '../../core/errors.js';
@@ -11,7 +10,7 @@ import { tryProgram } from '../../process/run.js';
 import { SYSTEM_PATH } from '../../process/system-path.js';
 import { acquireLock } from '../../store/lock.js';
 import type { StorePaths } from '../../store/paths.js';
-import { makeTemporaryDirectory } from '../../store/temporary.js';
+import { discardTemporary, makeTemporaryDirectory } from '../../store/temporary.js';
 import { readDescription, readLocalImage } from '../image-files.js';
 import { EMPTY_CONFIG, type ImageConfig, type LocalImage } from '../image.js';
 import { makeLocalImage } from '../made-image.js';
@@ -116,7 +115,7 @@ export class DefaultImage {
       context.log.info(`built the default image of ${size} in ${formatDuration(performance.now() - started)}`);
       return image;
     } finally {
-      await rm(temporary, { recursive: true, force: true });
+      await discardTemporary(temporary);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 
 import { fileError } from '../../core/errors.js';
 import { BLOCK_BYTES } from './limits.js';
@@ -22,6 +23,7 @@ export class DataFile {
   #staged = 0;
   /** Where the first full one, else the stage, belongs. */
   #written = 0;
+  #checksum = 0;
 
   private constructor(path: string, file: FileHandle) {
     this.#path = path;
@@ -96,8 +98,14 @@ export class DataFile {
     await this.#file.close();
   }
 
+  /** CRC-32 of all that was written: it tells damage, not lies. */
+  get checksum(): number {
+    return this.#checksum;
+  }
+
   /** At its place, but for the zeros in it. */
   async #write(stage: Buffer): Promise<void> {
+    this.#checksum = crc32(stage, this.#checksum);
     let from = 0;
     for (let at = 0; at < stage.length; at += HOLE_BYTES) {
       const part = stage.subarray(at, at + HOLE_BYTES);

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 
 import { abortReason } from '../../core/deadline.js';
 import { VmRunnerError } from '../../core/errors.js';
@@ -7,13 +8,12 @@ import { writeWhole } from '../../store/whole-file.js';
 import { decompressed } from './compression.js';
 import { DataFile } from './data-file.js';
 import type { LayerEntry } from './entry.js';
+import { LAYER_FILES } from './files.js';
 import { encodeIndex } from './index-file.js';
 import { LAYER_LIMITS, layerError, type LayerLimits } from './limits.js';
 import { readSource, type LayerSource } from './source.js';
+import { writeSums } from './sums.js';
 import { TarParser } from './tar-parser.js';
-
-/** Names of the two files of a layer. */
-export const LAYER_FILES = { data: 'data', index: 'index' } as const;
 
 /**
  * Turns a layer into its data and its index, in one pass over its bytes and with bounded memory but for the index. Nothing
@@ -53,6 +53,7 @@ export async function convertLayer(
     parser.end();
     const dataBytes = await data.finish();
     const index = encodeIndex({ rawBytes: raw.bytes, dataBytes, entries });
+    await writeSums(directory, { data: data.checksum, index: crc32(index) });
     await writeWhole(path.join(directory, LAYER_FILES.index), index, 0o444);
     return raw.digest();
   } finally {

@@ -6,13 +6,14 @@ import type { Log } from '../../core/log.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import { acquireLock } from '../../store/lock.js';
 import type { StorePaths } from '../../store/paths.js';
-import { makeTemporaryDirectory } from '../../store/temporary.js';
+import { discardTemporary, makeTemporaryDirectory } from '../../store/temporary.js';
 import { digestHex } from '../digest.js';
 import { fileStep } from '../file-step.js';
 import { isThere } from '../finished.js';
 import { moveIntoPlace } from '../into-place.js';
 import { decodeIndex, type LayerIndex } from './index-file.js';
-import { LAYER_FILES, convertLayer } from './pass.js';
+import { LAYER_FILES } from './files.js';
+import { convertLayer } from './pass.js';
 import type { LayerSource } from './source.js';
 
 export interface LayerContext {
@@ -89,7 +90,7 @@ export class LayerStore {
       }
       return diffId;
     } finally {
-      await rm(temporary, { recursive: true, force: true });
+      await discardTemporary(temporary);
     }
   }
 

@@ -1,5 +1,6 @@
 import path from 'node:path';
 
+import type { RegistryConfig } from '../../config/host-config.js';
 import type { CredentialSource, RegistryOptions } from './options.js';
 import { registryOptions } from './options.js';
 import { parseProxy } from './proxy.js';
@@ -10,27 +11,31 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const FOR_HELPERS = ['HOME', 'PATH', 'DOCKER_CONFIG', 'XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS'];
 
 /**
- * How registries are reached from an environment that a front end was given: with docker's configuration of that user, and
- * through the proxies it names.
- * @param around sources of credentials that come before docker's configuration, and behind it
- * @throws invalid-input when a variable makes no sense
+ * How registries are reached from an environment that a front end was given: as the host file says, with docker's
+ * configuration of that user behind its credentials file, and through the proxies that the environment names.
+ * @param around sources of credentials that come before those, and behind them
+ * @throws invalid-input when a variable or a mirror of the host file makes no sense
  */
 export function registriesOf(
   env: Environment,
+  { mirrors, insecure, caFiles, credentialsFile }: RegistryConfig,
   around: { readonly before?: readonly CredentialSource[]; readonly behind?: readonly CredentialSource[] } = {},
 ): RegistryOptions {
   const { before = [], behind = [] } = around;
-  return registryOptions({ credentials: [...before, ...dockerFiles(env), ...behind], proxy: parseProxy(env) });
+  const files = [...(credentialsFile === undefined ? [] : [credentialsFile]), ...dockerFiles(env)];
+  const helpers = helpersEnvironment(env);
+  const credentials = [...before, ...files.map((path) => ({ kind: 'file' as const, path, helpers })), ...behind];
+  return registryOptions({ credentials, mirrors, insecure, caFiles, proxy: parseProxy(env) });
 }
 
-function dockerFiles(env: Environment): CredentialSource[] {
-  const helpers = Object.fromEntries(
-    FOR_HELPERS.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
-  ) as Readonly<Record<string, string>>;
-  const files = [
+function helpersEnvironment(env: Environment): Readonly<Record<string, string>> {
+  return Object.fromEntries(FOR_HELPERS.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+}
+
+function dockerFiles(env: Environment): string[] {
+  return [
     ...(env['DOCKER_CONFIG'] ? [path.join(env['DOCKER_CONFIG'], 'config.json')] : []),
     ...(!env['DOCKER_CONFIG'] && env['HOME'] ? [path.join(env['HOME'], '.docker/config.json')] : []),
     ...(env['HOME'] ? [path.join(env['HOME'], '.dockercfg')] : []),
   ];
-  return files.map((file) => ({ kind: 'file', path: file, helpers }));
 }

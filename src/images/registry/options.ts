@@ -43,11 +43,12 @@ export interface RegistrySettings {
 
 /** @throws invalid-input for hosts and addresses that are none. */
 export function registryOptions(settings: RegistrySettings = {}): RegistryOptions {
-  const insecure = (settings.insecure ?? []).map(readHost);
+  const insecure = (settings.insecure ?? []).map(readRegistryHost);
   const mirrors = Object.entries(settings.mirrors ?? {}).map(
-    ([registry, addresses]) => [readHost(registry), addresses.map((text) => readMirror(text, insecure))] as const,
+    ([registry, addresses]) =>
+      [readRegistryHost(registry), addresses.map((text) => readMirror(text, insecure))] as const,
   );
-  const caFiles = Object.entries(settings.caFiles ?? {}).map(([host, file]) => [readHost(host), file] as const);
+  const caFiles = Object.entries(settings.caFiles ?? {}).map(([host, file]) => [readRegistryHost(host), file] as const);
   return {
     credentials: settings.credentials ?? [],
     insecure,
@@ -57,7 +58,8 @@ export function registryOptions(settings: RegistrySettings = {}): RegistryOption
   };
 }
 
-function readHost(text: string): string {
+/** @throws invalid-input */
+export function readRegistryHost(text: string): string {
   const host = parseRegistryHost(text);
   if (host !== undefined) return host;
   throw new VmRunnerError('invalid-input', 'not the host of a registry', {

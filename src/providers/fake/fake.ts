@@ -7,7 +7,7 @@ import { SYSTEM_PATH } from '../../process/system-path.js';
 import type { VmPaths } from '../../store/paths.js';
 import type { VmRecord } from '../../store/record.js';
 import type { Store } from '../../store/store.js';
-import type { CreateContext, CreateRequest, Provider } from '../provider.js';
+import type { CreateContext, CreateRequest, Provider, VmReport } from '../provider.js';
 import { destroyVm, newRecord } from '../vm-process.js';
 
 export interface FakeProviderOptions {
@@ -35,13 +35,16 @@ export class FakeProvider implements Provider {
     this.#options = options;
   }
 
+  defaultCpus(): Promise<number> {
+    return Promise.resolve(1);
+  }
+
   async create(request: CreateRequest, context: CreateContext): Promise<VmRecord> {
     const { store, processes, agent, searchPath = SYSTEM_PATH } = this.#options;
     const socket = agentSocket(store.vms.paths(request.name));
     const record = newRecord(request, {
       provider: this.name,
       endpoint: { kind: 'unix', path: socket },
-      cpus: request.cpus ?? 1,
     });
     const paths = await store.vms.create(record);
     if (context.signal.aborted) throw abortReason(context.signal);
@@ -63,6 +66,10 @@ export class FakeProvider implements Provider {
   async list(): Promise<readonly VmRecord[]> {
     const { records } = await this.#options.store.vms.list();
     return records.filter((record) => record.provider === this.name);
+  }
+
+  report(): Promise<VmReport> {
+    return Promise.resolve({ ended: undefined, diskError: undefined, outOfMemory: false });
   }
 
   async destroy(name: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { VmRunnerError } from '../../core/errors.js';
+import { confined, type Confinement } from '../../process/confine.js';
 import { tryProgram } from '../../process/run.js';
 import { baseArguments, KERNEL_LINE, type Acceleration } from './machine.js';
 import { QEMU_INSTALL_HINT } from './version.js';
@@ -9,6 +10,7 @@ export interface ProbeOptions {
   readonly kernel: string;
   readonly acceleration: Acceleration;
   readonly searchPath: string;
+  readonly confinement?: Confinement;
   readonly timeoutSeconds?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -28,13 +30,14 @@ const KILLED = 128 + 9;
  */
 export async function probeAcceleration(options: ProbeOptions): Promise<string | undefined> {
   const { binary, kernel, acceleration, searchPath, timeoutSeconds = 10, signal } = options;
-  const argv = [
+  const command = [
     // A guest that hangs must end also when we are killed in the meantime.
     ...['timeout', '--foreground', '--signal=KILL', String(timeoutSeconds)],
     binary,
     ...baseArguments(acceleration, PROBE_CPUS, PROBE_MEMORY_MIB),
     ...['-serial', 'stdio', '-kernel', kernel, '-append', KERNEL_LINE],
   ];
+  const argv = options.confinement === undefined ? command : confined(command, options.confinement);
   try {
     const { exitCode, stdout, stderr } = await tryProgram(argv, {
       env: { PATH: searchPath },

@@ -6,6 +6,7 @@ import type { VmRecord } from '../../store/record.js';
 import { launch, START_TIMEOUT_MS } from './launch.js';
 import { qemuArguments, type Memory } from './machine.js';
 import { makeOverlay } from './overlay.js';
+import { letOpenMemory, letReach } from './reach.js';
 import { plannedMachine, type QemuHost, type StartContext, type VmPlan } from './plan.js';
 import { QmpClient } from './qmp.js';
 import type { Template } from './templates.js';
@@ -21,7 +22,8 @@ export async function cloneVm(
   { paths: template, description }: Template,
   { signal }: Pick<StartContext, 'signal'>,
 ): Promise<VmRecord> {
-  const { paths } = plan;
+  const { paths, confinement } = plan;
+  if (confinement.user !== undefined) letReach(host.store.paths, [template.scratch]);
   await makeOverlay(paths.disk, { file: template.scratch, format: 'qcow2' });
   const argv = qemuArguments({
     ...plannedMachine(host, plan),
@@ -44,7 +46,7 @@ export async function cloneVm(
 /** The template's memory, of which this guest changes a copy: made page by page as it writes, or of the whole file before. */
 async function privateMemory(
   { isolateTemplates }: QemuHost,
-  { qemu, paths }: VmPlan,
+  { qemu, paths, confinement }: VmPlan,
   memory: string,
   signal: AbortSignal,
 ): Promise<Memory> {
@@ -52,7 +54,9 @@ async function privateMemory(
     await runProgram(['cp', '--reflink=auto', '--sparse=always', memory, paths.memory], { signal });
     return { kind: 'file', path: paths.memory, access: 'private' };
   }
-  return { kind: 'file', path: memory, access: opensMemoryReadOnly(qemu.version) ? 'private-read-only' : 'private' };
+  const readOnly = opensMemoryReadOnly(qemu.version);
+  if (confinement.user !== undefined) letOpenMemory(memory, readOnly ? 'read' : 'write');
+  return { kind: 'file', path: memory, access: readOnly ? 'private-read-only' : 'private' };
 }
 
 function openState(file: string): number {

@@ -12,10 +12,11 @@ import { QmpClient } from './qmp.js';
  */
 export async function withExportedBase<T>(
   host: QemuHost,
-  { qemu, acceleration, base, paths }: VmPlan,
+  plan: VmPlan,
   signal: AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {
+  const { qemu, acceleration, base, paths } = plan;
   const name = BASE_EXPORT;
   const argv = [
     qemu.binary,
@@ -24,7 +25,7 @@ export async function withExportedBase<T>(
     ...['-blockdev', JSON.stringify({ 'node-name': name, ...imageDisk(base.root.disk) })],
     ...['-qmp', qmpArgument(paths.exportQmp)],
   ];
-  const server = await startQemu(host, argv, paths.vmmLog);
+  const server = await startQemu(host, plan, argv);
   try {
     const { processes } = host;
     const isUp = async (tried: AbortSignal): Promise<boolean> => {

@@ -38,7 +38,8 @@ export async function identifyQemu(binary: string, searchPath: string, store: St
   return { binary, version: line, identity };
 }
 
-async function findProgram(binary: string, searchPath: string): Promise<string> {
+/** The path of a program that is named or found on the search path. @throws host-tool-missing */
+export async function findProgram(binary: string, searchPath: string): Promise<string> {
   const candidates = binary.includes('/')
     ? [binary]
     : searchPath.split(':').map((directory) => path.join(directory, binary));

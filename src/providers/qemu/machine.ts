@@ -28,7 +28,7 @@ export interface MachineSpec {
   readonly network: NetworkPolicy;
   readonly disks: DiskFiles;
   readonly start: Start;
-  readonly paths: Pick<VmPaths, 'console' | 'qmp' | 'agents' | 'smolvm'>;
+  readonly paths: Pick<VmPaths, 'console' | 'events' | 'qmp' | 'agents' | 'smolvm'>;
 }
 
 /**
@@ -58,6 +58,9 @@ export const SANDBOX_ARGUMENTS = [
   'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
 ] as const;
 
+/** The argument of those QEMUs that write down what they tell by themselves. */
+export const EVENTS_MONITOR = 'chardev=events0,mode=control';
+
 /** Machine and processor, without any device that is not asked for. */
 export function baseArguments(acceleration: Acceleration, cpus: number, memoryMiB: number): string[] {
   return [
@@ -82,6 +85,9 @@ export function qemuArguments(spec: MachineSpec): string[] {
     ...memoryArguments(spec.memory, spec.memoryMiB),
     ...['-chardev', `file,id=console0,path=${escaped(paths.console)},append=on`, '-serial', 'chardev:console0'],
     ...['-qmp', qmpArgument(paths.qmp)],
+    // A second one that nobody needs to be connected to, for what is to be known after QEMU has ended.
+    ...['-chardev', `pipe,id=events0,path=${escaped(paths.events.replace(/\.out$/, ''))}`],
+    ...['-mon', EVENTS_MONITOR],
     ...['-device', 'virtio-serial-pci,id=ports'],
     ...paths.agents.flatMap((socket, index) => port(`agent.${index}`, socket)),
     ...port('smolvm.0', paths.smolvm),

@@ -1,6 +1,5 @@
-import { rm } from 'node:fs/promises';
-
 import { toVmRunnerError } from '../../core/errors.js';
+import { discardTemporary } from '../../store/temporary.js';
 import type { QemuHost, StartContext, VmPlan } from './plan.js';
 import { forgetRefusal, recentRefusal, rememberRefusal } from './refusal.js';
 import { saveTemplate } from './save.js';
@@ -71,6 +70,6 @@ async function make(
     if (isLasting) await rememberRefusal(host.store.paths, key, cause);
     throw cause;
   } finally {
-    await rm(paths.directory, { recursive: true, force: true });
+    await discardTemporary(paths.directory);
   }
 }

@@ -1,4 +1,5 @@
 import type { NetworkPolicy } from '../../core/job.js';
+import type { Confinement } from '../../process/confine.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import type { BaseGuest, LocalImage } from '../../images/image.js';
 import type { VmPaths } from '../../store/paths.js';
@@ -15,6 +16,8 @@ export interface QemuHost {
   readonly searchPath: string;
   /** Whether each clone gets a copy of its template's memory, for guests that must not share even a descriptor. */
   readonly isolateTemplates: boolean;
+  /** Whether QEMU runs as a user of its own where we are root. */
+  readonly ownUsers: boolean;
 }
 
 /** A VM that is about to be: everything is decided but whether it is cloned or boots. */
@@ -28,6 +31,8 @@ export interface VmPlan {
   readonly image: LocalImage | undefined;
   readonly name: string;
   readonly paths: VmPaths;
+  /** What holds for its QEMU, and for those that make a template for it. */
+  readonly confinement: Confinement;
 }
 
 export type StartContext = Pick<CreateContext, 'log' | 'timeline' | 'signal' | 'agentAnswers'>;

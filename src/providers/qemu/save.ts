@@ -7,6 +7,7 @@ import { fileError, VmRunnerError } from '../../core/errors.js';
 import { DEFAULT_BOOT_TIMEOUT_MS } from '../../core/job.js';
 import type { ProcessIdentity, ProcessTable } from '../../core/process-identity.js';
 import { formatDuration } from '../../core/units.js';
+import type { ProgramUser } from '../../process/confine.js';
 import { endProcess } from '../../process/end.js';
 import { waitUntilUp } from '../vm-process.js';
 import type { VmPaths } from '../../store/paths.js';
@@ -15,6 +16,7 @@ import { withExportedBase } from './export.js';
 import { START_TIMEOUT_MS, startQemu } from './launch.js';
 import { qemuArguments } from './machine.js';
 import { makeOverlay } from './overlay.js';
+import { giveAway, letReach, takeBack } from './reach.js';
 import { plannedMachine, type QemuHost, type StartContext, type VmPlan } from './plan.js';
 import { QmpClient } from './qmp.js';
 import type { TemplatePaths } from './template-files.js';
@@ -38,9 +40,12 @@ export async function saveTemplate(
   template: TemplatePaths,
   context: Pick<StartContext, 'signal' | 'agentAnswers'>,
 ): Promise<void> {
-  const { base, paths, memoryMiB } = plan;
+  const { base, paths, memoryMiB, confinement } = plan;
   await makeMemoryFile(template.memory, memoryMiB);
   await makeOverlay(template.scratch, { file: base.scratch, format: 'raw' });
+  const files = [template.memory, template.scratch];
+  if (confinement.user !== undefined) letReach(host.store.paths, files);
+  giveAway(confinement.user, [paths.directory, ...files]);
   const machine = plannedMachine(host, { ...plan, network: 'none', image: undefined });
   const argv = qemuArguments({
     ...machine,
@@ -48,25 +53,27 @@ export async function saveTemplate(
     memory: { kind: 'file', path: template.memory, access: 'shared' },
     start: { kernel: base.kernel, initramfs: base.initramfs },
   });
-  await withExportedBase(host, plan, context.signal, () => bootAndSave(host, argv, paths, template.state, context));
+  await withExportedBase(host, plan, context.signal, () => bootAndSave(host, plan, argv, template.state, context));
+  takeBack(confinement.user, files);
 }
 
 async function bootAndSave(
   host: QemuHost,
+  plan: VmPlan,
   argv: readonly string[],
-  paths: VmPaths,
   state: string,
   { signal, agentAnswers }: Pick<StartContext, 'signal' | 'agentAnswers'>,
 ): Promise<void> {
   const { processes } = host;
-  const qemu = await startQemu(host, argv, paths.vmmLog);
+  const { paths, confinement } = plan;
+  const qemu = await startQemu(host, plan, argv);
   try {
     const isUp = (tried: AbortSignal): Promise<boolean> => answers(paths.qmp, tried);
     const started = { program: 'QEMU', process: qemu, logFile: paths.vmmLog };
     await waitUntilUp(started, { processes, isUp, timeoutMs: START_TIMEOUT_MS, signal });
     await whileAlive(processes, qemu, signal, (both) => agentAnswers({ kind: 'serial', paths: paths.agents }, both));
     await delay(SETTLE_MS, signal);
-    await writeFile(state, await takeState(paths.qmp, paths.save, signal), { mode: 0o400, flag: 'wx' });
+    await writeFile(state, await takeState(paths, confinement.user, signal), { mode: 0o400, flag: 'wx' });
     await ended(processes, qemu, signal);
   } finally {
     await endProcess(processes, qemu, 0);
@@ -107,7 +114,11 @@ async function whileAlive(
  * The state of a guest that goes on running until QEMU has it, by QEMU's migration, to a socket of ours. The memory stays where
  * it is: in its file. QEMU is told to end after that.
  */
-async function takeState(qmp: string, socket: string, signal: AbortSignal): Promise<Buffer> {
+async function takeState(
+  { qmp, save: socket }: VmPaths,
+  user: ProgramUser | undefined,
+  signal: AbortSignal,
+): Promise<Buffer> {
   const late = (): VmRunnerError =>
     new VmRunnerError('host-tool-failed', `QEMU did not save a guest within ${formatDuration(SAVE_TIMEOUT_MS)}`);
   using deadline = new Deadline(SAVE_TIMEOUT_MS, late, signal);
@@ -117,6 +128,7 @@ async function takeState(qmp: string, socket: string, signal: AbortSignal): Prom
   try {
     server.listen(socket);
     await once(server, 'listening', { signal: deadline.signal });
+    giveAway(user, [socket]);
     const received = receive(server, deadline.signal);
     // What QEMU says is the better reason, if it says something.
     received.catch(() => undefined);

@@ -1,13 +1,15 @@
 import { readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 
-import { fileError, systemCode, VmRunnerError } from '../../core/errors.js';
+import { fileError, systemCode, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
+import type { Finding } from '../../core/finding.js';
+import type { CollectOptions, Garbage } from '../../core/garbage.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import { acquireLock, type Lock, type LockOptions } from '../../store/lock.js';
 import type { Store } from '../../store/store.js';
-import { makeTemporaryDirectory } from '../../store/temporary.js';
+import { discardTemporary, makeTemporaryDirectory } from '../../store/temporary.js';
 import { writeWhole } from '../../store/whole-file.js';
-import type { TemplateInfo, Templates } from '../provider.js';
+import type { TemplateInfo, TemplateRules, Templates } from '../provider.js';
 import {
   checkTemplate,
   readTemplate,
@@ -140,15 +142,43 @@ export class TemplateStore implements Templates {
       if (systemCode(cause) === 'ENOENT') return false;
       throw fileError('remove a template', directory, cause);
     } finally {
-      await rm(aside, { recursive: true, force: true });
+      await discardTemporary(aside);
     }
   }
 
-  async prune(unusedForMs: number): Promise<readonly string[]> {
-    const oldest = Date.now() - unusedForMs;
-    const unused = (await this.list()).filter(({ usedAt, vms }) => usedAt < oldest && vms === 0);
-    for (const { key } of unused) await this.remove(key);
-    return unused.map(({ key }) => key);
+  async prune(
+    { unusedMs, budgetBytes = Infinity }: TemplateRules,
+    { dryRun, now }: CollectOptions,
+  ): Promise<Garbage[]> {
+    const all = await this.list();
+    let total = all.reduce((sum, { bytes }) => sum + bytes, 0);
+    const garbage: Garbage[] = [];
+    for (const { key, bytes, usedAt, vms } of [...all].reverse()) {
+      const isUnused = now - usedAt > unusedMs;
+      if (vms > 0 || (!isUnused && total <= budgetBytes)) continue;
+      if (!dryRun) await this.remove(key);
+      total -= bytes;
+      const reason = isUnused ? 'no VM was cloned from it for long' : 'over the budget for templates';
+      garbage.push({ kind: 'template', name: key, reason, bytes });
+    }
+    return garbage;
+  }
+
+  async verify(): Promise<readonly Finding[]> {
+    const keys = await this.#keys();
+    const findings: Finding[] = [];
+    for (const key of keys) {
+      const paths = this.#paths(key);
+      try {
+        const description = await readTemplate(paths);
+        if (description !== undefined) await checkTemplate(paths, description);
+      } catch (error) {
+        const text = `${toVmRunnerError(error).message} Remove it with: vm-runner templates rm ${key}`;
+        findings.push({ level: 'problem', subject: 'template', text });
+      }
+    }
+    if (findings.length > 0) return findings;
+    return [{ level: 'ok', subject: 'templates', text: `${keys.length} are as they were saved` }];
   }
 
   #paths(key: string): TemplatePaths {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 
 import { downloadPaths } from '../../../src/images/registry/download-paths.js';
-import { removeLeftDownloads } from '../../../src/images/registry/left-downloads.js';
+import { leftDownloads, LEFT_DOWNLOAD_MS } from '../../../src/images/registry/left-downloads.js';
 import { acquireLock } from '../../../src/store/lock.js';
 import { temporaryStore } from '../support.js';
 
@@ -27,13 +27,19 @@ it('downloads that nobody goes on with are removed, unless somebody is at them',
   await write(`${name('c')}.part`, old);
   await write(name('d'), old);
   const lock = await acquireLock(downloadPaths(paths, held).lock, { processes });
-  const removed = await removeLeftDownloads(paths, processes, before);
-  expect(removed.map((file) => path.basename(file)).sort()).toEqual(
-    [`${name('a')}.part`, `${name('a')}.part.json`, name('d')].sort(),
-  );
+  const rooms = { store: paths, processes };
+  const how = { now: before + LEFT_DOWNLOAD_MS, dryRun: false };
+  const would = await leftDownloads(rooms, { ...how, dryRun: true });
+  expect(await readdir(paths.blobs)).toHaveLength(6);
+  const removed = await leftDownloads(rooms, how);
+  expect(removed).toEqual(would);
+  expect(removed.map((each) => each.name).sort()).toEqual([name('a'), name('d')].sort());
   expect((await readdir(paths.blobs)).sort()).toEqual(
     [`${name('b')}.part`, `${name('b')}.part.json`, `${name('c')}.part`].sort(),
   );
+  expect(await leftDownloads(rooms, { ...how, budgetBytes: 0 })).toMatchObject([
+    { name: name('b'), reason: 'over the budget for downloads' },
+  ]);
   await lock.release();
   expect(await readdir(paths.locks)).toEqual([]);
 });

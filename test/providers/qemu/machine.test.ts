@@ -50,6 +50,8 @@ const GOLDEN = [
   '-chardev file,id=console0,path=/s/vms/vm-1/console.log,append=on',
   '-serial chardev:console0',
   '-qmp unix:/s/vms/vm-1/qmp,server=on,wait=off',
+  '-chardev pipe,id=events0,path=/s/vms/vm-1/events',
+  '-mon chardev=events0,mode=control',
   '-device virtio-serial-pci,id=ports',
   '-chardev socket,id=agent0,path=/s/vms/vm-1/agent.0,server=on,wait=off',
   '-device virtserialport,bus=ports.0,chardev=agent0,name=vm-runner.agent.0',

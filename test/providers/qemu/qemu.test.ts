@@ -32,7 +32,7 @@ async function setUp(source = QEMU) {
   const binary = await writeProgram(host.store.paths.home, 'qemu', source);
   const base = await writeBaseGuest(host.store);
   const request = (name = 'vm-1') => createRequest({ name, boot: { base, image: undefined }, template: 'never' });
-  return { ...host, request, provider: new QemuProvider({ ...host, binary }) };
+  return { ...host, request, provider: new QemuProvider({ ...host, binary, ownUsers: false }) };
 }
 
 async function writeBaseGuest(store: Store): Promise<BaseGuest> {

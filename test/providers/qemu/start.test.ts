@@ -31,7 +31,7 @@ async function setUp({ isolateTemplates = false } = {}) {
   const { store, processes } = host;
   const qemu = await writeFakeQemu(store.paths.home);
   const base = await writeBaseGuest(store);
-  const provider = new QemuProvider({ ...host, binary: qemu.binary, isolateTemplates });
+  const provider = new QemuProvider({ ...host, binary: qemu.binary, isolateTemplates, ownUsers: false });
   const templates = new TemplateStore(host);
   onTestFinished(async () => {
     for (const name of await store.vms.names()) await provider.destroy(name);

@@ -63,8 +63,26 @@ describe('TemplateStore', () => {
     for (const template of [old, fresh]) await templates.markProven(template);
     const twoDaysAgo = new Date(Date.now() - 2 * DAY_MS);
     await utimes(old.paths.used, twoDaysAgo, twoDaysAgo);
-    expect(await templates.prune(DAY_MS)).toEqual([KEY]);
+    const how = { dryRun: true, now: Date.now() };
+    const gone = [
+      { kind: 'template', name: KEY, reason: 'no VM was cloned from it for long', bytes: expect.any(Number) as number },
+    ];
+    expect(await templates.prune({ unusedMs: DAY_MS }, how)).toEqual(gone);
+    expect(await templates.list()).toHaveLength(2);
+    expect(await templates.prune({ unusedMs: DAY_MS }, { ...how, dryRun: false })).toEqual(gone);
     expect((await templates.list()).map(({ key }) => key)).toEqual([fresh.description.key]);
+  });
+
+  it('prunes the least recently used over a budget', async () => {
+    const { templates, add } = await setUp();
+    const [old, fresh] = [await add(), await add('f'.repeat(32))];
+    for (const template of [old, fresh]) await templates.markProven(template);
+    await utimes(old.paths.used, 5, 5);
+    const how = { dryRun: false, now: 10_000 };
+    const total = (await templates.list()).reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(await templates.prune({ unusedMs: DAY_MS, budgetBytes: total }, how)).toEqual([]);
+    const pruned = await templates.prune({ unusedMs: DAY_MS, budgetBytes: total - 1 }, how);
+    expect(pruned).toMatchObject([{ name: KEY, reason: 'over the budget for templates' }]);
   });
 
   it('does not miss a template that goes while it is used', async () => {

@@ -12,7 +12,7 @@ import { NEVER } from '../../../store/record.js';
 import type { Command } from '../../command.js';
 import { readEnvironment } from '../../environment.js';
 import { openCliHost } from '../../host.js';
-import { localReference, readReference } from '../../image-reference.js';
+import { localReference } from '../../image-reference.js';
 import { terminalLog } from '../../log.js';
 import { VM_FLAGS } from '../../run-flags.js';
 import { readVmSettings } from '../../run-settings.js';
@@ -42,10 +42,10 @@ export const imagePrepare: Command = {
   run: async (flags, world) => {
     const mistakes: VmRunnerError[] = [];
     const values = new Values(flags, mistakes);
-    const { vm, bootTimeoutMs, provider, quiet } = readVmSettings(flags, values, world.cwd, mistakes);
+    const place = { cwd: world.cwd, config: await world.config() };
+    const { order, waitMs, provider, quiet } = readVmSettings(flags, values, place, mistakes, 'from');
     const timeoutMs = values.read(DURATION, 'timeout');
     const env = await readEnvironment([], flags.all('env'), world.env, mistakes);
-    const image = readReference(flags.value('from') ?? vm.image, world.cwd, mistakes);
     const script = await readScript(flags.value('script'), world, mistakes);
     const name = flags.value('name') ?? '';
     if (name === '') mistakes.push(missing('--name', 'Say what the image shall be called.'));
@@ -58,11 +58,12 @@ export const imagePrepare: Command = {
     const request = {
       reference: localReference(name),
       prepare: {
-        vm: { ...vm, image },
+        vm: order.vm,
         name: randomVmName(),
         owner: host.processes.self,
         expiresAt: NEVER,
-        bootTimeoutMs,
+        bootTimeoutMs: order.bootTimeoutMs,
+        waitMs,
         frontEnd: 'cli',
         job: `image prepare ${name}`,
       },

@@ -1,0 +1,21 @@
+import { lstat, readdir } from 'node:fs/promises';
+import path from 'node:path';
+
+import { fileError, systemCode } from '../core/errors.js';
+
+const BLOCK_BYTES = 512;
+
+/** What a file, or a directory with all that is in it, takes of the disk. What is not there takes nothing. */
+export async function bytesBelow(file: string): Promise<number> {
+  try {
+    const found = await lstat(file);
+    const own = found.blocks * BLOCK_BYTES;
+    if (!found.isDirectory()) return own;
+    const below = await Promise.all((await readdir(file)).map((name) => bytesBelow(path.join(file, name))));
+    return below.reduce((sum, bytes) => sum + bytes, own);
+  } catch (cause) {
+    // Went away in the meantime.
+    if (systemCode(cause) === 'ENOENT') return 0;
+    throw fileError('look at a file', file, cause);
+  }
+}

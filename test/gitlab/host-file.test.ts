@@ -1,0 +1,29 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { expect, it } from 'vitest';
+
+import { startJob } from '../support/gitlab-simulator/runner.js';
+import { aJob, gitLabHost } from './support.js';
+
+it('the host file that config_args name counts in every stage of a job', async () => {
+  const { settings, directory, vms } = await gitLabHost();
+  const file = path.join(directory, 'h.toml');
+  const withFile = { ...settings, configArgs: [...(settings.configArgs ?? []), '--config', file] };
+
+  await writeFile(file, '[images.ours]\nreference = "default"\n[limits]\nimages = ["ours"]\n');
+  const passes = startJob(aJob({ script: ['true'], image: 'ours' }), withFile);
+  expect(await passes.result, passes.trace.text).toEqual({ state: 'success' });
+
+  const refused = startJob(aJob({ script: ['true'], image: 'node:22' }), withFile);
+  expect(await refused.result, refused.trace.text).toMatchObject({ state: 'failed', failureReason: 'script_failure' });
+  expect(refused.trace.text).toContain(
+    `ERROR[not-allowed]: image is not allowed on this host: node:22. Allowed: ours: limits.images in ${file}:4.`,
+  );
+
+  await writeFile(file, '[limits]\ncpus = 0\n');
+  const broken = startJob(aJob({ script: ['true'] }), withFile);
+  expect(await broken.result).toMatchObject({ state: 'failed', failureReason: 'runner_system_failure' });
+  expect(broken.trace.text).toContain(`${file}:2: not a number of processors: limits.cpus = 0.`);
+  expect(await vms()).toEqual([]);
+});
