@@ -9,12 +9,9 @@ import type { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
 import { withAgent } from '../stages/attach.js';
 import { collect, type CollectResult } from '../stages/collect.js';
-<<<<<<< HEAD
 import type { Journal } from '../stages/journal.js';
-=======
 import { jobImage } from '../stages/job-image.js';
 import type { VmOrder } from '../stages/order.js';
->>>>>>> main
 import { prepare, type PrepareRequest } from '../stages/prepare.js';
 import type { VmRecord } from '../store/record.js';
 import { selectArtifacts } from './artifacts.js';

@@ -10,13 +10,6 @@ export const VM_NAME: ValueKind<string> = {
   parse: (text) => (isVmName(text) ? text : undefined),
 };
 
-<<<<<<< HEAD
-export const USER: ValueKind<string> = {
-  reason: 'not a user of the guest',
-  hint: 'Give name, uid, name:group or uid:gid; leave the flag out for root.',
-  parse: (text) => (/^[^:\s]+(:[^:\s]+)?$/.test(text) ? text : undefined),
-};
-
 /** A point in time, in milliseconds since 1970: how long ago, a date, or seconds since 1970 as docker has it. */
 export function moment(now: number): ValueKind<number> {
   return {
@@ -39,8 +32,6 @@ export const LINES: ValueKind<number> = {
   parse: (text) => (text === 'all' ? Infinity : /^\d{1,9}$/.test(text) ? Number(text) : undefined),
 };
 
-=======
->>>>>>> main
 /** Reads typed values out of flags; what is wrong is collected, so that all of it is told at once. */
 export class Values {
   readonly #flags: ParsedFlags;

@@ -3,21 +3,32 @@ import type { Host } from '../providers/provider.js';
 import { findOrphans, type OrphanReason } from '../stages/reap.js';
 import { listEnded } from '../store/ended-vms.js';
 import { NEVER, type VmRecord } from '../store/record.js';
+import type { Demand } from '../store/room.js';
 
 /** One VM as `ps` and `inspect` show it, whatever is left of it. */
 export interface ListedVm {
   readonly name: string;
   /** `damaged`: its record cannot be read, or a newer vm-runner wrote it; `unfinished`: it has none (yet). */
-  readonly state: 'creating' | 'ready' | 'kept' | 'orphan' | 'damaged' | 'unfinished' | 'ended';
+  readonly state: 'creating' | 'ready' | 'kept' | 'orphan' | 'damaged' | 'unfinished' | 'ended' | 'waiting';
   readonly record: VmRecord | undefined;
   readonly orphan: OrphanReason | undefined;
   /** Why the record cannot be read. */
   readonly error: VmRunnerError | undefined;
   /** Milliseconds since 1970; `undefined` for a VM that is still there. */
   readonly endedAt: number | undefined;
+  /** What it waits for in the queue for room. */
+  readonly waiting: Waiting | undefined;
 }
 
-const NOTHING = { record: undefined, orphan: undefined, error: undefined, endedAt: undefined };
+export interface Waiting {
+  /** Counts from 1. */
+  readonly place: number;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly demand: Demand;
+}
+
+const NOTHING = { record: undefined, orphan: undefined, error: undefined, endedAt: undefined, waiting: undefined };
 
 /** Every VM that the store knows of, oldest first; behind them those without a readable record. */
 export async function listVms(host: Host): Promise<readonly ListedVm[]> {
@@ -43,6 +54,15 @@ export async function listVms(host: Host): Promise<readonly ListedVm[]> {
   ];
 }
 
+/** Jobs that wait for room, first come first; their VMs do not exist yet. */
+export async function listWaiting({ capacity }: Pick<Host, 'capacity'>): Promise<readonly ListedVm[]> {
+  const { queue } = await capacity.snapshot();
+  return queue.map(({ name, since, demand }, index) => ({
+    ...NOTHING,
+    ...{ name, state: 'waiting' as const, waiting: { place: index + 1, since, demand } },
+  }));
+}
+
 /** VMs that are gone and whose logs are kept, unless one of that name is there again. */
 export async function listEndedVms(host: Host): Promise<readonly ListedVm[]> {
   const there = new Set(await host.store.vms.names());
@@ -61,11 +81,12 @@ export function isKept({ owner, expiresAt }: VmRecord): boolean {
 }
 
 /** What `ps --json` and `inspect` tell: the record as it is, and beside it what is known of it. */
-export function vmJson({ name, state, record, orphan, error, endedAt }: ListedVm): Record<string, unknown> {
+export function vmJson({ name, state, record, orphan, error, endedAt, waiting }: ListedVm): Record<string, unknown> {
   const shown = record === undefined || endedAt !== undefined ? state : record.state;
   return {
     ...{ name, ...record, state: shown, orphan: orphan ?? null },
     ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
     ...(endedAt === undefined ? {} : { endedAt }),
+    ...(waiting === undefined ? {} : { waiting }),
   };
 }

@@ -10,12 +10,7 @@ import type { VmRecord } from '../store/record.js';
 import { noSuchVm } from '../store/vms.js';
 import { requireVmName } from './env.js';
 import type { Outcome } from './exit-code.js';
-<<<<<<< HEAD
-import { openDriverHost } from './host.js';
-import { driverLog } from './log.js';
-=======
 import { driverConfig, openDriverHost } from './host.js';
->>>>>>> main
 import { stageRoot } from './stage-root.js';
 import type { World } from './world.js';
 

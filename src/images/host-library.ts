@@ -218,7 +218,6 @@ export class HostImageLibrary implements ImageLibrary {
     return this.#defaultImage.check();
   }
 
-<<<<<<< HEAD
   async #tell(
     action: 'built' | 'pulled' | 'imported' | 'made' | 'removed',
     name: string,
@@ -226,10 +225,10 @@ export class HostImageLibrary implements ImageLibrary {
     context?: Pick<ImageContext, 'log'>,
   ): Promise<void> {
     await this.#options.events?.add('image', action, name, { digest }, context?.log);
-=======
+  }
+
   verify({ log, signal }: ImageContext): Promise<readonly Finding[]> {
     return verifyImages(this.#options, this.#layers, { signal, onProgress: (text) => log.progress(text) });
->>>>>>> main
   }
 
   async #named(name: string): Promise<LocalImage | undefined> {

@@ -46,20 +46,12 @@ export async function withAgent<T>(
     }
   } catch (error) {
     if (error instanceof VmRunnerError && error.code === 'agent-unreachable') await watch.lookClosely();
-<<<<<<< HEAD
     if (watch.signal.aborted && !signal.aborted) {
       const reason = abortReason(watch.signal);
       await host.store.events.add('vm', 'died', record.name, { code: reason.code, reason: reason.reason });
-      throw await withConsole(host, record, reason);
+      throw await explained(host, record, reason);
     }
-    if (error instanceof VmRunnerError && ['boot-timeout', 'agent-unreachable'].includes(error.code)) {
-      throw await withConsole(host, record, error);
-    }
-    throw error;
-=======
-    if (watch.signal.aborted && !signal.aborted) throw await explained(host, record, abortReason(watch.signal));
     throw await explained(host, record, error);
->>>>>>> main
   }
 }
 

@@ -47,13 +47,8 @@ export async function bake(
   const record = await prepare(host, { ...request.prepare, vm, root }, context);
   let failed = true;
   try {
-<<<<<<< HEAD
-    const image = await withAgent(host, record, signal, async (agent, watched) => {
-      await runScript(agent, request, { host, record, log, isJob: true }, watched);
-=======
     const image = await withAgent(host, record, context, async (agent, watched) => {
-      await runScript(agent, request, watched);
->>>>>>> main
+      await runScript(agent, request, { host, record, log, isJob: true }, watched);
       return await keepLayer(host, agent, base, { reference, key, comment: 'vm-runner image prepare' }, context);
     });
     failed = false;

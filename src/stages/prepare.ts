@@ -57,14 +57,8 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
     ? await timeline.measure('image', () => bootFiles(host, request.vm, context))
     : undefined;
   try {
-<<<<<<< HEAD
-    const create = { ...request.vm, ...request, boot, incarnation };
-    const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
-    const record = await timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
-    await host.store.events.add('vm', 'created', record.name, aboutVm(record), log);
-=======
     const record = await createInRoom(host, request, boot, incarnation, context);
->>>>>>> main
+    await host.store.events.add('vm', 'created', record.name, aboutVm(record), log);
     const image = boot?.image ?? boot?.base.root;
     await begin(host, record, { image, root: request.root ?? {}, timeoutMs: request.bootTimeoutMs }, context);
     const defaults = image === undefined ? {} : programDefaults(image, request.root ?? {});
@@ -79,11 +73,11 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
   }
 }
 
-<<<<<<< HEAD
 function aboutVm({ image, cpus, memoryMiB, template, frontEnd, job }: VmRecord): Record<string, string | number> {
   const start = template === undefined ? 'boot' : 'clone';
   return { image, cpus, memoryMiB, start, frontEnd, ...(job === undefined ? {} : { job }) };
-=======
+}
+
 /** Its room is held for it until there is a record, which says itself what the VM has. */
 async function createInRoom(
   host: Host,
@@ -109,7 +103,6 @@ async function createInRoom(
   } finally {
     await reservation.release();
   }
->>>>>>> main
 }
 
 function imageless(provider: string, image: string): VmRunnerError {

@@ -95,45 +95,12 @@ export async function reapOrphans(host: Host, log: Log, now = Date.now()): Promi
 async function reap(host: Host, name: string, log: Log, now: number): Promise<OrphanReason | undefined> {
   const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
   try {
-<<<<<<< HEAD
-    const reason = await orphanReason(host, name, Date.now());
+    const reason = await orphanReason(host, name, now);
     if (reason === undefined) return undefined;
     await cleanup(host, name, { keepLogs: true, log });
     await host.store.events.add('vm', 'reaped', name, { reason }, log);
-=======
-    const reason = await orphanReason(host, name, now);
-    if (reason !== undefined) await cleanup(host, name, { keepLogs: true, log });
->>>>>>> main
     return reason;
   } finally {
     await lock.release();
   }
 }
-<<<<<<< HEAD
-
-export interface Collected {
-  readonly orphans: readonly Orphan[];
-  /** Directories of builds and downloads that nobody finishes. */
-  readonly abandoned: readonly string[];
-  /** Keys of templates that nothing started from for long. */
-  readonly templates: readonly string[];
-  /** Of images and layers that nothing needs. */
-  readonly freedBytes: number;
-}
-
-/** A size that nobody asked for in a month is made again in seconds. */
-const TEMPLATE_UNUSED_MS = 30 * 86_400_000;
-
-/** Everything that `vm-runner gc` takes away. Safe at any time, also twice at once. */
-export async function collectGarbage(host: Host, log: Log): Promise<Collected> {
-  // First the VMs, which need images and templates.
-  const orphans = await reapOrphans(host, log);
-  const abandoned = await removeAbandoned(host.store.paths, host.processes);
-  const templates = await host.templates.prune(TEMPLATE_UNUSED_MS);
-  const { freedBytes } = await host.images.sweep();
-  const story = { vms: orphans.length, abandoned: abandoned.length, templates: templates.length, freedBytes };
-  await host.store.events.add('store', 'collected', '', story, log);
-  return { orphans, abandoned, templates, freedBytes };
-}
-=======
->>>>>>> main

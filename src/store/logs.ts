@@ -57,12 +57,8 @@ export async function archiveLogs(store: StorePaths, name: string, vm: VmPaths):
     await writeWhole(path.join(directory, path.basename(file)), text);
     kept = true;
   }
-<<<<<<< HEAD
   // What it was, for `inspect` and `ps --all`.
   const record = kept ? await readTail(vm.record, KEPT_BYTES) : '';
   if (record !== '') await writeWhole(path.join(directory, path.basename(vm.record)), record);
-  await pruneLogs(store);
-=======
->>>>>>> main
   return kept ? directory : undefined;
 }

@@ -3,7 +3,7 @@ import { JSON_FLAG, type Command } from '../command.js';
 import { filterFlag, matches, readFilter } from '../filter.js';
 import { openCliHost } from '../host.js';
 import { renderTable, terminalWidth } from '../table.js';
-import { listEndedVms, listVms, vmJson, type ListedVm } from '../vm-list.js';
+import { listEndedVms, listVms, listWaiting, vmJson, type ListedVm } from '../vm-list.js';
 
 const KEYS = ['name', 'state', 'image', 'for'];
 const HEADER = ['NAME', 'IMAGE', 'CPUS', 'MEMORY', 'NETWORK', 'AGE', 'FOR', 'STATE'];
@@ -12,7 +12,7 @@ export const ps: Command = {
   name: 'ps',
   summary: 'List the VMs of this store',
   description:
-    "Lists every VM that the store knows of. One marked as orphan is nobody's any more and goes with the next run, or with gc; one marked as damaged has a record that cannot be read. A terminal gets a table that fits it; a pipe gets everything.",
+    "Lists every VM that the store knows of. One marked as orphan is nobody's any more and goes with the next run, or with gc; one marked as damaged has a record that cannot be read. Jobs that wait for room come behind the VMs. A terminal gets a table that fits it; a pipe gets everything.",
   flags: [
     { name: 'all', short: 'a', doc: 'Also VMs that have ended and whose logs are kept' },
     { name: 'quiet', short: 'q', doc: 'Print names only' },
@@ -31,7 +31,7 @@ export const ps: Command = {
     const host = await openCliHost(world);
     const ended = flags.has('all') ? await listEndedVms(host) : [];
     const now = Date.now();
-    const listed = [...(await listVms(host)), ...ended]
+    const listed = [...(await listVms(host)), ...(await listWaiting(host)), ...ended]
       .map((vm) => ({ vm, cells: cellsOf(vm, now) }))
       .filter(({ cells: [name, image, , , , , job, state] }) => matches(filter, { name, image, state, for: job }));
     if (flags.has('json')) {
@@ -48,8 +48,13 @@ export const ps: Command = {
 };
 
 function cellsOf(vm: ListedVm, now: number): readonly string[] {
-  const { record } = vm;
+  const { record, waiting } = vm;
   const state = stateCell(vm, now);
+  if (waiting !== undefined) {
+    const { cpus, memoryMiB } = waiting.demand;
+    const age = formatDuration(Math.max(0, now - waiting.since));
+    return [vm.name, '-', String(cpus), formatSize(memoryMiB * 2 ** 20), '-', age, '-', state];
+  }
   if (record === undefined) return [vm.name, '-', '-', '-', '-', '-', '-', state];
   return [
     record.name,
@@ -63,7 +68,7 @@ function cellsOf(vm: ListedVm, now: number): readonly string[] {
   ];
 }
 
-function stateCell({ state, record, orphan, error, endedAt = 0 }: ListedVm, now: number): string {
+function stateCell({ state, record, orphan, error, endedAt = 0, waiting }: ListedVm, now: number): string {
   switch (state) {
     case 'orphan':
       return `orphan: ${orphan ?? ''}`;
@@ -71,6 +76,8 @@ function stateCell({ state, record, orphan, error, endedAt = 0 }: ListedVm, now:
       return error?.code === 'store-newer' ? 'of a newer vm-runner' : `damaged: ${error?.reason ?? ''}`;
     case 'unfinished':
       return orphan === undefined ? 'beginning' : `orphan: ${orphan}`;
+    case 'waiting':
+      return `waiting for room: place ${waiting?.place ?? 0}`;
     case 'ended':
       return `ended ${formatDuration(Math.max(0, now - endedAt))} ago`;
     case 'kept':

@@ -11,11 +11,8 @@ import type { Host } from '../../providers/provider.js';
 import { withAgent } from '../../stages/attach.js';
 import { cleanup } from '../../stages/cleanup.js';
 import { collect, type CollectResult } from '../../stages/collect.js';
-<<<<<<< HEAD
 import type { Journal } from '../../stages/journal.js';
-=======
 import { jobImage } from '../../stages/job-image.js';
->>>>>>> main
 import { prepare } from '../../stages/prepare.js';
 import { run } from '../../stages/run.js';
 import { NEVER, type VmRecord } from '../../store/record.js';
@@ -159,12 +156,8 @@ async function inFreshVm(
     failed = false;
   } finally {
     if (keep) {
-<<<<<<< HEAD
-      await host.store.vms.update(name, { owner: undefined, expiresAt: Date.now() + KEEP_MS });
-      await host.store.events.add('vm', 'kept', name, {}, log);
-=======
       await host.store.vms.update(name, { owner: undefined, expiresAt: Date.now() + host.config.keep.vmMs });
->>>>>>> main
+      await host.store.events.add('vm', 'kept', name, {}, log);
       log.info(`VM ${name} stays: vm-runner exec ${name} …, and vm-runner rm ${name} in the end`);
     } else {
       await endVm(host, record, { failed, timeline, log });
