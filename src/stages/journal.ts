@@ -66,7 +66,9 @@ async function keptOutput<T>(
   const both =
     (show: Output['onStdout']): Output['onStdout'] =>
     async (bytes) => {
-      await Promise.all([show(bytes), keep(bytes)]);
+      // In this order, so that the log has all that was seen, also when we are killed.
+      await keep(bytes);
+      await show(bytes);
     };
   return await work({ onStdout: both(onStdout), onStderr: both(onStderr) });
 }
