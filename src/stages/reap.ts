@@ -96,7 +96,9 @@ async function reap(host: Host, name: string, log: Log, now: number): Promise<Or
   const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
   try {
     const reason = await orphanReason(host, name, now);
-    if (reason !== undefined) await cleanup(host, name, { keepLogs: true, log });
+    if (reason === undefined) return undefined;
+    await cleanup(host, name, { keepLogs: true, log });
+    await host.store.events.add('vm', 'reaped', name, { reason }, log);
     return reason;
   } finally {
     await lock.release();

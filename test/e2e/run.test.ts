@@ -187,7 +187,7 @@ describe('vm-runner run in a real guest', () => {
       exitCode: 0,
       stdout: 'still here\n',
     });
-    expect((await vmRunner(['logs', 'kept'], options)).stdout).toContain('ready');
+    expect((await vmRunner(['logs', '--console', 'kept'], options)).stdout).toContain('ready');
     expect((await vmRunner(['rm', 'kept'], options)).exitCode).toBe(0);
     await expectNothingLeft(options.home);
   });
