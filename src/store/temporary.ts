@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 
-import { fileError } from '../core/errors.js';
+import { fileError, systemCode } from '../core/errors.js';
 import type { CollectOptions, Garbage } from '../core/garbage.js';
 import type { ProcessTable } from '../core/process-identity.js';
 import { bytesBelow } from './disk-use.js';
@@ -37,7 +37,8 @@ export async function abandoned(
 ): Promise<Garbage[]> {
   const directories = (await namesIn(store.temporary)).filter((name) => !isMaker(processes, name));
   const left = directories.map((name) => path.join(store.temporary, name));
-  for (const directory of [store.home, store.locks, store.refs, store.templates]) {
+  const nested = await Promise.all([store.templates, store.logs].map(directoriesIn));
+  for (const directory of [store.home, store.locks, store.refs, store.templates, ...nested.flat()]) {
     const names = (await namesIn(directory)).filter((name) => isLeft(processes, name));
     left.push(...names.map((name) => path.join(directory, name)));
   }
@@ -61,10 +62,19 @@ function isLeft(processes: ProcessTable, name: string): boolean {
   return writer !== undefined && processes.identify(writer) === undefined;
 }
 
+async function directoriesIn(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch((cause: unknown) => {
+    throw fileError('list a directory of the store', directory, cause);
+  });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => path.join(directory, name));
+}
+
+/** Of a directory that is gone: none. */
 async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return [];
     throw fileError('list a directory of the store', directory, cause);
   }
 }

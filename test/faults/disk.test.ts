@@ -12,41 +12,52 @@ const isRoot = process.getuid?.() === 0;
 /** The user that no file of a test belongs to. */
 const NOBODY = 65534;
 
-/** A small disk of its own for the store. */
-async function smallDisk(bytes: number, inodes = 1000): Promise<string> {
+/** As much as a VM must find free; of a tmpfs nothing of it is used before it is written. */
+const ROOM = '4G';
+
+/** A disk of its own for the store. */
+async function ownDisk(inodes = 1000): Promise<string> {
   const directory = path.join(await temporaryDirectory(), 'disk');
   await mkdir(directory);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes},nr_inodes=${inodes}`, 'tmpfs', directory]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM},nr_inodes=${inodes}`, 'tmpfs', directory]);
   onTestFinished(() => void execFileSync('umount', ['--lazy', directory]));
   return directory;
 }
 
+/** Makes the disk as small as what is on it, or large again. */
+function resize(directory: string, size: string): void {
+  execFileSync('mount', ['-o', `remount,size=${size}`, directory]);
+}
+
+function fill(directory: string): void {
+  const [, used = ''] = execFileSync('df', ['--output=used', '-B1', directory], { encoding: 'utf8' }).split('\n');
+  resize(directory, used.trim());
+}
+
 describe.runIf(isRoot)('the disk of the store (needs root)', () => {
   it('is full: one error, and the next job works when there is room', async () => {
-    const host = await faultyHost(await smallDisk(2 ** 20));
+    const host = await faultyHost(await ownDisk());
     await host.expectNextJob();
-    const filler = path.join(host.directory, 'filler');
-    await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined);
+    fill(host.directory);
     const { exitCode, stderr } = await host.run(JOB);
     expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['disk-full'] });
-    execFileSync('rm', [filler]);
+    resize(host.directory, ROOM);
     await host.expectNextJob();
     await host.expectNoLeak();
   });
 
   it('is full, and gc makes room all the same', async () => {
-    const host = await faultyHost(await smallDisk(2 ** 20));
+    const host = await faultyHost(await ownDisk());
     await host.run(JOB, { act: 'kill', match: /^spawn/ });
-    const filler = path.join(host.directory, 'filler');
-    await writeFile(filler, Buffer.alloc(2 ** 20)).catch(() => undefined);
+    fill(host.directory);
     await host.run(['gc']);
-    execFileSync('rm', [filler]);
+    resize(host.directory, ROOM);
     await host.expectNoLeak();
     await host.expectNextJob();
   });
 
   it('has no more inodes: one error, and the next job works when there are', async () => {
-    const host = await faultyHost(await smallDisk(2 ** 20, 40));
+    const host = await faultyHost(await ownDisk(40));
     await host.expectNextJob();
     const fillers = Array.from({ length: 40 }, (_, index) => path.join(host.directory, `filler-${index}`));
     for (const filler of fillers) await writeFile(filler, '').catch(() => undefined);
@@ -58,7 +69,7 @@ describe.runIf(isRoot)('the disk of the store (needs root)', () => {
   });
 
   it('becomes read-only: one error that says so, for a job and for gc', async () => {
-    const host = await faultyHost(await smallDisk(2 ** 20));
+    const host = await faultyHost(await ownDisk());
     await host.expectNextJob();
     execFileSync('mount', ['-o', 'remount,ro', host.directory]);
     const job = await host.run(JOB);
