@@ -9,6 +9,7 @@ import type { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
 import { withAgent } from '../stages/attach.js';
 import { collect, type CollectResult } from '../stages/collect.js';
+import type { Journal } from '../stages/journal.js';
 import { jobImage } from '../stages/job-image.js';
 import type { VmOrder } from '../stages/order.js';
 import { prepare, type PrepareRequest } from '../stages/prepare.js';
@@ -65,7 +66,7 @@ export async function runJob(host: Host, request: JobRequest, context: JobContex
   return await withAgent(host, record, context, async (agent, watched) => {
     const ended = await attempt(async () => {
       await putWorkspace(agent, inputs.workspace, context, record, watched);
-      return await runInGuest(agent, request, context, record, watched);
+      return await runInGuest(agent, request, context, { host, record, log, isJob: true }, watched);
     });
     // A lost VM or a cancel is the end; a script that failed, or took too long, has artifacts all the same.
     if (watched.aborted) throw abortReason(watched);
@@ -113,14 +114,14 @@ async function runInGuest(
   agent: GuestAgent,
   { inputs, directory }: JobRequest,
   { timeline, stdout }: JobContext,
-  record: VmRecord,
+  journal: Journal,
   signal: AbortSignal,
 ): Promise<ExitStatus> {
   const { script, shell, env, timeoutMs } = inputs;
-  const cwd = directoryOf(inputs, record);
+  const cwd = directoryOf(inputs, journal.record);
   using output = new GuestOutput(stdout);
   const show = (bytes: Uint8Array): Promise<void> => output.write(bytes);
-  const request = { script, shell, directory, cwd, timeoutMs, signal, onStdout: show, onStderr: show };
+  const request = { script, shell, directory, cwd, timeoutMs, signal, journal, onStdout: show, onStderr: show };
   return await timeline.measure('run', () => runScript(agent, { ...request, env: { CI: 'true', ...env } }));
 }
 

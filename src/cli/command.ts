@@ -9,6 +9,8 @@ export interface Command extends CommandShape {
   readonly summary: string;
   /** More for its own help: paragraphs. */
   readonly description: string;
+  /** Command lines and what they do, for its help. */
+  readonly examples?: readonly (readonly [line: string, doc: string])[];
   /** @returns the exit code */
   readonly run: (flags: ParsedFlags, world: World) => Promise<number>;
 }

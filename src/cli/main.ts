@@ -5,6 +5,7 @@ import { commit } from './commands/commit.js';
 import { config } from './commands/config.js';
 import { cp } from './commands/cp.js';
 import { doctor } from './commands/doctor.js';
+import { events } from './commands/events.js';
 import { execCommand } from './commands/exec.js';
 import { explain } from './commands/explain.js';
 import { gc } from './commands/gc.js';
@@ -15,6 +16,7 @@ import { imagePrepare } from './commands/image/prepare.js';
 import { imagePull } from './commands/image/pull.js';
 import { imageRm } from './commands/image/rm.js';
 import { images } from './commands/images.js';
+import { inspect } from './commands/inspect.js';
 import { logs } from './commands/logs.js';
 import { ps } from './commands/ps.js';
 import { rm } from './commands/rm.js';
@@ -27,7 +29,7 @@ import { renderHelp, renderOverview } from './help.js';
 import type { Outside } from './world.js';
 
 const COMMANDS: readonly Command[] = [
-  ...[runCommand, ps, execCommand, cp, logs, commit, rm],
+  ...[runCommand, ps, execCommand, cp, logs, inspect, events, commit, rm],
   ...[images, imagePull, imageInspect, imageRm, imagePrepare, imageImport, imageExport],
   ...[templates, templatesRm, gc, doctor, config, explain],
 ];

@@ -1,4 +1,5 @@
 import type { VmRunnerError } from '../core/errors.js';
+import { parseDuration } from '../core/units.js';
 import { readValue, type ValueKind } from '../core/values.js';
 import { isVmName } from '../store/vms.js';
 import type { ParsedFlags } from './flags.js';
@@ -7,6 +8,28 @@ export const VM_NAME: ValueKind<string> = {
   reason: 'not a name for a VM',
   hint: 'Use at most 40 lower-case letters, digits and dashes.',
   parse: (text) => (isVmName(text) ? text : undefined),
+};
+
+/** A point in time, in milliseconds since 1970: how long ago, a date, or seconds since 1970 as docker has it. */
+export function moment(now: number): ValueKind<number> {
+  return {
+    reason: 'not a point in time',
+    hint: 'Give how long ago (10m, 1h30m), a date (2026-01-31T12:00), or seconds since 1970.',
+    parse: (text) => {
+      if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+      const ago = parseDuration(text);
+      if (ago !== undefined) return now - ago;
+      const date = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : NaN;
+      return Number.isNaN(date) ? undefined : date;
+    },
+  };
+}
+
+/** A whole number, or `all` of them. */
+export const LINES: ValueKind<number> = {
+  reason: 'not a number of lines',
+  hint: 'Give a whole number, or all.',
+  parse: (text) => (text === 'all' ? Infinity : /^\d{1,9}$/.test(text) ? Number(text) : undefined),
 };
 
 /** Reads typed values out of flags; what is wrong is collected, so that all of it is told at once. */

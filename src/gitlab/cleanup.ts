@@ -52,7 +52,7 @@ async function isThere(host: Host, name: string): Promise<boolean> {
 
 function stillThere(name: string, cause: VmRunnerError): VmRunnerError {
   return new VmRunnerError('host-tool-failed', `VM ${name} could not be removed: ${cause.message}`, {
-    hint: `Look at it with "vm-runner ps", and remove it with: vm-runner rm ${name}`,
+    hint: `Look at it with "vm-runner ps", and remove it with: vm-runner rm -f ${name}`,
     cause,
     ...(cause.detail === undefined ? {} : { detail: cause.detail }),
   });

@@ -43,6 +43,7 @@ export async function runStage(args: readonly string[], world: World): Promise<O
       onStdout: (bytes) => writeThrough(world.stdout, bytes),
       onStderr: (bytes) => writeThrough(world.stderr, bytes),
       signal,
+      journal: { host, record, log: driverLog(world.stderr), isJob: true },
     }),
   );
   return { kind: 'script-ended', status };

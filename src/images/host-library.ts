@@ -6,6 +6,7 @@ import type { Finding } from '../core/finding.js';
 import type { Garbage } from '../core/garbage.js';
 import { DEFAULT_IMAGE } from '../core/job.js';
 import type { ProcessTable } from '../core/process-identity.js';
+import type { EventLog } from '../store/events.js';
 import { acquireLock } from '../store/lock.js';
 import type { StorePaths } from '../store/paths.js';
 import type { AssembleOptions } from './assemble.js';
@@ -45,6 +46,8 @@ import { sweepImages, type Swept, type SweepOptions } from './sweep.js';
 export interface HostLibraryOptions {
   readonly store: StorePaths;
   readonly processes: ProcessTable;
+  /** Default: nobody is told what becomes of images. */
+  readonly events?: Pick<EventLog, 'add'> | undefined;
   /** Holds `<architecture>/vm-agent`. */
   readonly agentDirectory: string;
   /** The packed scratch disk. */
@@ -87,7 +90,11 @@ export class HostImageLibrary implements ImageLibrary {
   }
 
   #makeGuest(context: ImageContext): Promise<BaseGuest> {
-    return whileMakingImages(this.#options, context.signal, () => this.#guests.resolve(context));
+    return whileMakingImages(this.#options, context.signal, async () => {
+      const guest = await this.#guests.resolve(context);
+      await this.#tell('built', DEFAULT_IMAGE, guest.root.digest, context);
+      return guest;
+    });
   }
 
   findBaseGuest(): Promise<BaseGuest | undefined> {
@@ -116,7 +123,11 @@ export class HostImageLibrary implements ImageLibrary {
     const options = { ...this.#options, ...context, layers: this.#layers };
     return whileMakingImages(this.#options, context.signal, () =>
       this.#alone(name, context, async () => {
-        if (parsed.kind !== 'registry') return importImage(parsed, name, options);
+        if (parsed.kind !== 'registry') {
+          const imported = await importImage(parsed, name, options);
+          await this.#tell('imported', name, imported.digest, context);
+          return imported;
+        }
         // Whoever had the lock may have brought it.
         const present = context.pull === 'always' ? undefined : await this.#named(name);
         return present ?? (await this.#pull(parsed, name, options));
@@ -127,6 +138,7 @@ export class HostImageLibrary implements ImageLibrary {
   async #pull(reference: RegistryReference, name: string, options: AssembleOptions): Promise<LocalImage> {
     const { pull = pullFrom(this.#options.registries ?? registryOptions()) } = this.#options;
     const { digest, pinned } = await pull(reference, { ...options, previous: await this.#refs.read(name) });
+    await this.#tell('pulled', name, digest, options);
     return nameImage(digest, { reference: name, pinned }, options);
   }
 
@@ -155,6 +167,7 @@ export class HostImageLibrary implements ImageLibrary {
     const ref = await this.#refs.read(name);
     if (ref === undefined || !(await this.#refs.remove(name))) return this.#nothingNamed(name);
     const { digest } = ref;
+    await this.#tell('removed', name, digest);
     const other = (await this.#refs.list()).find((one) => one.digest === digest);
     const swept = await this.#sweep();
     const kept = other === undefined ? swept?.kept.get(digest) : `it is also called ${other.reference}`;
@@ -190,6 +203,7 @@ export class HostImageLibrary implements ImageLibrary {
         comment: comment ?? `layer over ${base.reference}`,
       });
       const digest = await imageOfConfig(bytes, undefined, diffIds, options);
+      await this.#tell('made', reference, digest, context);
       return nameImage(digest, { reference: canonicalName(parseReference(reference)), key, comment }, options);
     });
   }
@@ -202,6 +216,15 @@ export class HostImageLibrary implements ImageLibrary {
 
   check(): Promise<readonly Finding[]> {
     return this.#defaultImage.check();
+  }
+
+  async #tell(
+    action: 'built' | 'pulled' | 'imported' | 'made' | 'removed',
+    name: string,
+    digest: string,
+    context?: Pick<ImageContext, 'log'>,
+  ): Promise<void> {
+    await this.#options.events?.add('image', action, name, { digest }, context?.log);
   }
 
   verify({ log, signal }: ImageContext): Promise<readonly Finding[]> {

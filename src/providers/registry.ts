@@ -59,6 +59,7 @@ export function createProviders(options: ProvidersOptions): Providers {
     templates: new TemplateStore({ store, processes }),
     images: new HostImageLibrary({
       store: store.paths,
+      events: store.events,
       processes,
       agentDirectory,
       registries: options.registries,

@@ -46,7 +46,11 @@ export async function withAgent<T>(
     }
   } catch (error) {
     if (error instanceof VmRunnerError && error.code === 'agent-unreachable') await watch.lookClosely();
-    if (watch.signal.aborted && !signal.aborted) throw await explained(host, record, abortReason(watch.signal));
+    if (watch.signal.aborted && !signal.aborted) {
+      const reason = abortReason(watch.signal);
+      await host.store.events.add('vm', 'died', record.name, { code: reason.code, reason: reason.reason });
+      throw await explained(host, record, reason);
+    }
     throw await explained(host, record, error);
   }
 }
@@ -97,6 +101,6 @@ async function withConsole(host: Pick<Host, 'store'>, record: VmRecord, error: V
 function attachError(name: string, timeoutMs: number): VmRunnerError {
   return new VmRunnerError('agent-unreachable', `agent did not answer within ${timeoutMs / 1000} s`, {
     subject: name,
-    hint: `Look at what the VM says with: vm-runner logs ${name}`,
+    hint: `Look at what the VM says with: vm-runner logs --console ${name}`,
   });
 }

@@ -8,6 +8,7 @@ import type { Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
 import { withAgent } from './attach.js';
 import { cleanup } from './cleanup.js';
+import type { Journal } from './journal.js';
 import { prepare, type PrepareRequest, type StageContext } from './prepare.js';
 import { run } from './run.js';
 
@@ -47,7 +48,7 @@ export async function bake(
   let failed = true;
   try {
     const image = await withAgent(host, record, context, async (agent, watched) => {
-      await runScript(agent, request, watched);
+      await runScript(agent, request, { host, record, log, isJob: true }, watched);
       return await keepLayer(host, agent, base, { reference, key, comment: 'vm-runner image prepare' }, context);
     });
     failed = false;
@@ -86,12 +87,17 @@ export function bakeKey(base: LocalImage, script: Uint8Array, env: Readonly<Reco
   return hash.update(script).digest('hex');
 }
 
-async function runScript(agent: GuestAgent, request: BakeRequest, signal: AbortSignal): Promise<void> {
+async function runScript(
+  agent: GuestAgent,
+  request: BakeRequest,
+  journal: Journal,
+  signal: AbortSignal,
+): Promise<void> {
   const { env, timeoutMs, onOutput } = request;
   const program: Program = { kind: 'script', content: request.script, args: [] };
   const streams = { onStdout: onOutput, onStderr: onOutput };
   // Preparing an image is root's work, whoever its jobs run as.
-  const status = await run(agent, { program, env, user: '0', timeoutMs, signal, ...streams });
+  const status = await run(agent, { program, env, user: '0', timeoutMs, signal, journal, ...streams });
   const code = shellExitCode(status);
   if (code === 0) return;
   throw new VmRunnerError('guest-request-refused', `script that prepares the image ended with exit code ${code}`, {

@@ -22,8 +22,19 @@ export async function cleanup(
   { keepLogs, log }: CleanupOptions,
 ): Promise<{ readonly logs: string | undefined }> {
   const logs = keepLogs ? await keep(host, name, log) : undefined;
+  const wasThere = await isThere(host, name);
   for (const provider of await providersOf(host, name)) await provider.destroy(name);
+  if (wasThere) await host.store.events.add('vm', 'destroyed', name, {}, log);
   return { logs };
+}
+
+/** Only for the word that it is gone: what cannot be looked at must be destroyed all the same. */
+async function isThere(host: Host, name: string): Promise<boolean> {
+  try {
+    return (await host.store.vms.names()).includes(name);
+  } catch {
+    return false;
+  }
 }
 
 async function keep(host: Host, name: string, log: Log): Promise<string | undefined> {

@@ -46,7 +46,15 @@ export async function collectGarbage(host: Host, { log, signal, ...how }: GcOpti
       failures.push(toVmRunnerError(error));
     }
   }
+  if (!how.dryRun) await told(host, garbage, log);
   return { garbage, failures };
+}
+
+/** What goes every minute on a busy host is no news when it was nothing. */
+async function told(host: Host, garbage: readonly Garbage[], log: Log): Promise<void> {
+  if (garbage.length === 0) return;
+  const bytes = garbage.reduce((sum, one) => sum + one.bytes, 0);
+  await host.store.events.add('store', 'collected', '', { things: garbage.length, bytes }, log);
 }
 
 function rulesOf({ config: { keep, budgets } }: Host): Parameters<Host['images']['sweep']>[0]['rules'] {

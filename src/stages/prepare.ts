@@ -58,14 +58,24 @@ export async function prepare(host: Host, request: PrepareRequest, context: Stag
     : undefined;
   try {
     const record = await createInRoom(host, request, boot, incarnation, context);
+    await host.store.events.add('vm', 'created', record.name, aboutVm(record), log);
     const image = boot?.image ?? boot?.base.root;
     await begin(host, record, { image, root: request.root ?? {}, timeoutMs: request.bootTimeoutMs }, context);
     const defaults = image === undefined ? {} : programDefaults(image, request.root ?? {});
-    return await host.store.vms.update(record.name, { state: 'ready', ...defaults });
+    const ready = await host.store.vms.update(record.name, { state: 'ready', ...defaults });
+    await host.store.events.add('vm', 'ready', record.name, { ms: Math.round(timeline.elapsedMs) }, log);
+    return ready;
   } catch (error) {
+    const { code, reason } = toVmRunnerError(error);
+    await host.store.events.add('vm', 'failed', request.name, { code, reason }, log);
     await discard(host, request.name, incarnation, log);
     throw error;
   }
+}
+
+function aboutVm({ image, cpus, memoryMiB, template, frontEnd, job }: VmRecord): Record<string, string | number> {
+  const start = template === undefined ? 'boot' : 'clone';
+  return { image, cpus, memoryMiB, start, frontEnd, ...(job === undefined ? {} : { job }) };
 }
 
 /** Its room is held for it until there is a record, which says itself what the VM has. */

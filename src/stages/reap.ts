@@ -42,6 +42,8 @@ async function orphanReason(
     record = await host.store.vms.read(name);
   } catch (error) {
     if (error instanceof VmRunnerError && error.code === 'store-damaged') return 'record is damaged';
+    // A newer vm-runner knows whose it is.
+    if (error instanceof VmRunnerError && error.code === 'store-newer') return undefined;
     throw error;
   }
   if (record === undefined) return (await ageOf(host, name, now)) > HALF_MADE_AGE_MS ? 'was never finished' : undefined;
@@ -96,7 +98,9 @@ async function reap(host: Host, name: string, log: Log, now: number): Promise<Or
   const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
   try {
     const reason = await orphanReason(host, name, now);
-    if (reason !== undefined) await cleanup(host, name, { keepLogs: true, log });
+    if (reason === undefined) return undefined;
+    await cleanup(host, name, { keepLogs: true, log });
+    await host.store.events.add('vm', 'reaped', name, { reason }, log);
     return reason;
   } finally {
     await lock.release();

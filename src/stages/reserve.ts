@@ -57,7 +57,7 @@ export async function reserve(host: Host, request: RoomRequest, context: RoomCon
 
 async function waitForRoom(
   host: Host,
-  { waitMs }: RoomRequest,
+  { name, waitMs }: RoomRequest,
   first: Standing,
   { log, timeline, signal }: RoomContext,
 ): Promise<void> {
@@ -75,6 +75,7 @@ async function waitForRoom(
       if (place !== toldPlace || timeline.elapsedMs - toldAt >= TELL_EVERY_MS) {
         reason = await whatFor(capacity, ticket);
         if (waitMs === 0) throw noRoom(waitMs, reason);
+        if (toldPlace === 0) await host.store.events.add('vm', 'waiting', name, { place, reason }, log);
         log.info(`waiting for room: place ${place} of ${waiting}; ${reason}`);
         [toldPlace, toldAt] = [place, timeline.elapsedMs];
       }
@@ -85,6 +86,7 @@ async function waitForRoom(
       await delay(Math.min(POLL_MS * place, LONGEST_POLL_MS), deadline.signal);
       ({ ticket, admission } = await capacity.admit(ticket, deadline.signal));
     }
+    await host.store.events.add('vm', 'admitted', name, { ms: Math.round(timeline.elapsedMs - startMs) }, log);
   } finally {
     timeline.add({ name: 'room', startMs, endMs: timeline.elapsedMs });
   }

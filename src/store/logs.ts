@@ -50,12 +50,15 @@ export async function boundConsole(file: string): Promise<void> {
 export async function archiveLogs(store: StorePaths, name: string, vm: VmPaths): Promise<string | undefined> {
   const directory = path.join(store.logs, name);
   let kept = false;
-  for (const file of [vm.console, vm.vmmLog]) {
+  for (const file of [vm.console, vm.vmmLog, vm.jobLogBefore, vm.jobLog]) {
     const text = await readTail(file, KEPT_BYTES);
     if (text === '') continue;
     await makeDirectories(directory, 0o700);
     await writeWhole(path.join(directory, path.basename(file)), text);
     kept = true;
   }
+  // What it was, for `inspect` and `ps --all`.
+  const record = kept ? await readTail(vm.record, KEPT_BYTES) : '';
+  if (record !== '') await writeWhole(path.join(directory, path.basename(vm.record)), record);
   return kept ? directory : undefined;
 }

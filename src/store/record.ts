@@ -77,7 +77,9 @@ export function parseRecord(text: string, path: string): VmRecord {
     if (identity === undefined) throw damaged(path, `names no process in "${key}"`);
     return identity;
   };
-  if (fields['version'] !== 1) throw damaged(path, 'has another version than 1');
+  const { version } = fields;
+  if (typeof version === 'number' && version > 1) throw newer(path);
+  if (version !== 1) throw damaged(path, 'has another version than 1');
   const network = NETWORK_POLICIES.find((policy) => policy === fields['network']);
   if (network === undefined) throw damaged(path, 'has no known policy in "network"');
   const endpoint = parseEndpoint(fields['endpoint']);
@@ -115,5 +117,13 @@ function damaged(path: string, what: string, cause?: unknown): VmRunnerError {
     subject: path,
     hint: 'Remove what is left of that VM with: vm-runner gc',
     cause,
+  });
+}
+
+/** Not damaged, and so nobody's to take away who does not understand it. */
+function newer(path: string): VmRunnerError {
+  return new VmRunnerError('store-newer', 'record of a VM was written by a newer vm-runner', {
+    subject: path,
+    hint: 'Look at that VM with the newer one, or remove it there.',
   });
 }

@@ -49,8 +49,14 @@ async function checkVersion(paths: StorePaths): Promise<void> {
     return;
   }
   if (text.trim() === String(STORE_VERSION)) return;
-  throw new VmRunnerError('store-damaged', `store has version ${JSON.stringify(text.trim())}, not ${STORE_VERSION}`, {
-    subject: paths.home,
-    hint: 'Use the version of vm-runner that made it, or set VM_RUNNER_HOME to another directory.',
-  });
+  const isNewer = Number(text) > STORE_VERSION;
+  const version = JSON.stringify(text.trim());
+  throw new VmRunnerError(
+    isNewer ? 'store-newer' : 'store-damaged',
+    `store has version ${version}, not ${STORE_VERSION}`,
+    {
+      subject: paths.home,
+      hint: 'Use the version of vm-runner that made it, or set VM_RUNNER_HOME to another directory.',
+    },
+  );
 }

@@ -70,7 +70,10 @@ describe('bad input of the command line gets one clear sentence:', () => {
     [['images', 'node'], 'unexpected argument: node.'],
     [['templates', 'rm', 'abc'], 'no such template: abc. See what there is with: vm-runner templates'],
     [['exec', 'vm-none', 'true'], 'no such VM: vm-none. See what is there with: vm-runner ps'],
-    [['logs', 'vm-none'], 'no such VM, and no logs of it are kept: vm-none. See what is there with: vm-runner ps'],
+    [
+      ['logs', 'vm-none'],
+      'no such VM, and no logs of it are kept: vm-none. See what is there with: vm-runner ps --all',
+    ],
     [['rm', 'vm-none'], 'no such VM: vm-none. See what is there with: vm-runner ps'],
     [
       ['cp', 'a', 'b'],
@@ -124,7 +127,7 @@ describe('help', () => {
     expect(overview.exitCode).toBe(0);
     const commands = [...overview.stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}/gm)].map((match) => match[1] ?? '');
     expect(commands).toEqual([
-      ...['run', 'ps', 'exec', 'cp', 'logs', 'commit', 'rm', 'images'],
+      ...['run', 'ps', 'exec', 'cp', 'logs', 'inspect', 'events', 'commit', 'rm', 'images'],
       ...['image pull', 'image inspect', 'image rm', 'image prepare', 'image import', 'image export'],
       ...['templates', 'templates rm', 'gc', 'doctor', 'config', 'explain'],
     ]);

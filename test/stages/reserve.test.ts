@@ -6,6 +6,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { DEFAULT_HOST_CONFIG, type CapacityLimits } from '../../src/config/host-config.js';
+import { VmRunnerError } from '../../src/core/errors.js';
 import { Timeline } from '../../src/core/log.js';
 import { openHost } from '../../src/providers/host.js';
 import type { Host } from '../../src/providers/provider.js';
@@ -129,15 +130,14 @@ describe('a job that finds no room', () => {
 
   it('holds nothing any more when its VM cannot be made', async () => {
     const host = await hostWith({ vms: 1 });
-    const create = (): Promise<never> => Promise.reject(new Error('broken'));
-    const broken = { ...host, provider: { ...host.provider, defaultCpus: () => Promise.resolve(1), create } };
-    await expect(
-      prepare(
-        { ...broken, provider: Object.assign(broken.provider, { name: 'fake', bootsImages: false }) },
-        request(host, 'vm-1'),
-        context(),
-      ),
-    ).rejects.toThrow('broken');
+    const provider = {
+      ...host.provider,
+      name: 'broken',
+      bootsImages: false,
+      defaultCpus: () => Promise.resolve(1),
+      create: () => Promise.reject(new VmRunnerError('vm-start-failed', 'broken')),
+    };
+    await expect(prepare({ ...host, provider }, request(host, 'vm-1'), context())).rejects.toThrow('broken');
     expect((await host.capacity.snapshot()).held.vms).toBe(0);
   });
 });

@@ -30,14 +30,12 @@ export const execCommand: Command = {
     const host = await openCliHost(world);
     const record = await findRecord(host, flags.operands[0] ?? '');
     const program = { kind: 'argv' as const, argv: flags.program };
-    const status = await withAgent(
-      host,
-      record,
-      { log: terminalLog(world.stderr, { quiet: false }), signal: world.signal },
-      (agent, signal) =>
-        withStreams(world, settings, (streams) =>
-          run(agent, { ...settings, ...streams, program, cwd: workdir, signal }),
-        ),
+    const log = terminalLog(world.stderr, { quiet: false });
+    const journal = { host, record, log, isJob: false };
+    const status = await withAgent(host, record, { log, signal: world.signal }, (agent, signal) =>
+      withStreams(world, settings, (streams) =>
+        run(agent, { ...settings, ...streams, program, cwd: workdir, signal, journal }),
+      ),
     );
     return shellExitCode(status);
   },

@@ -1,5 +1,7 @@
-import { renderError, toVmRunnerError } from '../../core/errors.js';
+import { renderError, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
+import type { Host } from '../../providers/provider.js';
 import { cleanup } from '../../stages/cleanup.js';
+import type { VmRecord } from '../../store/record.js';
 import { noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
 import { OWN_FAILURE } from '../exit-code.js';
@@ -9,9 +11,16 @@ import { terminalLog } from '../log.js';
 export const rm: Command = {
   name: 'rm',
   summary: 'Destroy VMs',
-  description: 'Ends VMs at once and removes all that the store has of them, whoever they belong to.',
-  flags: [{ name: 'force', short: 'f', doc: 'Do not complain about a VM that is not there' }],
+  description:
+    'Ends VMs at once and removes all that the store has of them: VMs that were kept, and those that nobody owns any more. One whose job still runs needs --force.',
+  flags: [
+    { name: 'force', short: 'f', doc: 'Destroy also a VM whose job runs; do not complain about one that is not there' },
+  ],
   operands: { usage: 'NAME…', least: 1, most: Infinity },
+  examples: [
+    ['vm-runner rm box', 'Destroy a VM that was kept'],
+    ['vm-runner rm -f vm-0123456789', 'Destroy a VM under its job, which fails of it'],
+  ],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     const log = terminalLog(world.stderr, { quiet: false });
@@ -23,6 +32,7 @@ export const rm: Command = {
           if (flags.has('force')) continue;
           throw noSuchVm(name);
         }
+        if (!flags.has('force')) await checkUnowned(host, name);
         await cleanup(host, name, { keepLogs: false, log });
         world.stdout.write(`${name}\n`);
       } catch (error) {
@@ -33,3 +43,25 @@ export const rm: Command = {
     return exitCode;
   },
 };
+
+/** As docker has it: what runs is not removed by a slip. @throws invalid-input when somebody's job has it. */
+async function checkUnowned(host: Host, name: string): Promise<void> {
+  const record = await readable(host, name);
+  const owner = record?.owner;
+  if (record === undefined || owner === undefined || !host.processes.isAlive(owner)) return;
+  const job = record.job === undefined ? '' : ` (${record.job})`;
+  throw new VmRunnerError('invalid-input', `VM belongs to process ${owner.pid}, ${record.frontEnd}${job}, which runs`, {
+    subject: name,
+    hint: `Wait until it is done, or destroy the VM under it with: vm-runner rm -f ${name}`,
+  });
+}
+
+/** What has no readable record has no owner either. */
+async function readable(host: Host, name: string): Promise<VmRecord | undefined> {
+  try {
+    return await host.store.vms.read(name);
+  } catch (error) {
+    if (error instanceof VmRunnerError && error.code === 'store-damaged') return undefined;
+    throw error;
+  }
+}

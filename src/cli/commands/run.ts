@@ -11,6 +11,7 @@ import type { Host } from '../../providers/provider.js';
 import { withAgent } from '../../stages/attach.js';
 import { cleanup } from '../../stages/cleanup.js';
 import { collect, type CollectResult } from '../../stages/collect.js';
+import type { Journal } from '../../stages/journal.js';
 import { jobImage } from '../../stages/job-image.js';
 import { prepare } from '../../stages/prepare.js';
 import { run } from '../../stages/run.js';
@@ -49,7 +50,8 @@ async function runJob(flags: ParsedFlags, world: World): Promise<number> {
     const host = await openCliHost(world, settings.provider);
     await inFreshVm(host, settings, { world, log, timeline }, async (agent, record, signal) => {
       const owner = settings.user ?? record.user;
-      const context = { world, log, timeline, signal, directory: directoryOf(settings, record), owner };
+      const journal = { host, record, log, isJob: true };
+      const context = { world, log, timeline, signal, directory: directoryOf(settings, record), owner, journal };
       await timeline.measure('put', () => putFiles(agent, settings, context));
       await runAndCollect(agent, settings, context, outcome);
     });
@@ -117,6 +119,7 @@ interface GuestContext extends RunContext {
   readonly directory: string;
   /** Whom files belong to that are put there. */
   readonly owner: string | undefined;
+  readonly journal: Journal;
 }
 
 async function inFreshVm(
@@ -154,6 +157,7 @@ async function inFreshVm(
   } finally {
     if (keep) {
       await host.store.vms.update(name, { owner: undefined, expiresAt: Date.now() + host.config.keep.vmMs });
+      await host.store.events.add('vm', 'kept', name, {}, log);
       log.info(`VM ${name} stays: vm-runner exec ${name} …, and vm-runner rm ${name} in the end`);
     } else {
       await endVm(host, record, { failed, timeline, log });
@@ -195,13 +199,17 @@ async function putFiles(
   }
 }
 
-function runProgram(agent: GuestAgent, settings: RunSettings, { world, signal }: GuestContext): Promise<ExitStatus> {
+function runProgram(
+  agent: GuestAgent,
+  settings: RunSettings,
+  { world, signal, journal }: GuestContext,
+): Promise<ExitStatus> {
   const { program, env, user, timeoutMs } = settings;
   const cwd = settings.workdir ?? settings.workspace;
   // As with container engines: an entrypoint takes a program for its arguments, and a script is one by itself.
   const entrypoint = program.kind === 'argv';
   return withStreams(world, settings, (streams) =>
-    run(agent, { ...streams, program, entrypoint, env, cwd, user, timeoutMs, signal }),
+    run(agent, { ...streams, program, entrypoint, env, cwd, user, timeoutMs, signal, journal }),
   );
 }
 

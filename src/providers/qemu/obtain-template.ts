@@ -61,6 +61,7 @@ async function make(
     const description = await describeTemplate(paths, { ...about, madeAt: Date.now() });
     const template = await templates.add(paths, description);
     await forgetRefusal(host.store.paths, key);
+    await host.store.events.add('template', 'made', key, { cpus, memoryMiB }, context.log);
     return template;
   } catch (error) {
     const cause = toVmRunnerError(error);

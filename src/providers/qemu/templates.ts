@@ -136,6 +136,7 @@ export class TemplateStore implements Templates {
     try {
       // Nobody may find one of which only a part is there; clones have its files open and do not need their names.
       await rename(directory, path.join(aside, key));
+      await this.#store.events.add('template', 'removed', key);
       return true;
     } catch (cause) {
       if (systemCode(cause) === 'ENOENT') return false;
