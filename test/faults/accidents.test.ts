@@ -150,6 +150,19 @@ describe('a record', () => {
     await host.expectNextJob();
   });
 
+  it('of a newer vm-runner is left alone with its VM, and says that it is newer', async () => {
+    const host = await faultyHost();
+    const record = await keptVm(host);
+    await edit(record, (fields) => ({ ...fields, version: 2 }));
+    const { exitCode, stderr } = await host.run(['exec', 'vm-kept', '--', 'true']);
+    expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['store-newer'] });
+    await host.run(['gc']);
+    await host.expectNextJob();
+    expect(processesOf(host.home)).toHaveLength(1);
+    await edit(record, (fields) => ({ ...fields, version: 1 }));
+    await host.expectNoLeak();
+  });
+
   it('that names a process that has another start time gets nobody signalled', async () => {
     const host = await faultyHost();
     const record = await keptVm(host);
@@ -195,12 +208,12 @@ describe('the store', () => {
     await host.expectNoLeak(line);
   });
 
-  it('that has another version is not touched', async () => {
+  it('of a newer vm-runner is not touched', async () => {
     const host = await faultyHost();
     await host.expectNextJob();
     await writeFile(path.join(host.home, 'version'), '99\n');
     const { exitCode, stderr } = await host.run(JOB);
-    expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['store-damaged'] });
+    expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['store-newer'] });
     await writeFile(path.join(host.home, 'version'), '1\n');
     await host.expectNextJob();
   });
