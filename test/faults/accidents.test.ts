@@ -200,7 +200,7 @@ describe('the store', () => {
     await host.expectNextJob();
     await writeFile(path.join(host.home, 'version'), '99\n');
     const { exitCode, stderr } = await host.run(JOB);
-    expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['store-damaged'] });
+    expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['store-newer'] });
     await writeFile(path.join(host.home, 'version'), '1\n');
     await host.expectNextJob();
   });
