@@ -42,6 +42,8 @@ async function orphanReason(
     record = await host.store.vms.read(name);
   } catch (error) {
     if (error instanceof VmRunnerError && error.code === 'store-damaged') return 'record is damaged';
+    // Only a program that understands the record knows whose the VM is.
+    if (error instanceof VmRunnerError && error.code === 'store-newer') return undefined;
     throw error;
   }
   if (record === undefined) return (await ageOf(host, name, now)) > HALF_MADE_AGE_MS ? 'was never finished' : undefined;

@@ -47,7 +47,7 @@ export interface VmRecord {
   readonly job: string | undefined;
 }
 
-/** @throws store-damaged with the place and the field that is wrong. */
+/** @throws store-damaged with the place and the field that is wrong, store-newer when a newer vm-runner wrote it. */
 export function parseRecord(text: string, path: string): VmRecord {
   let value: unknown;
   try {
@@ -77,6 +77,7 @@ export function parseRecord(text: string, path: string): VmRecord {
     if (identity === undefined) throw damaged(path, `names no process in "${key}"`);
     return identity;
   };
+  if (typeof fields['version'] === 'number' && fields['version'] > 1) throw newer(path, fields['version']);
   if (fields['version'] !== 1) throw damaged(path, 'has another version than 1');
   const network = NETWORK_POLICIES.find((policy) => policy === fields['network']);
   if (network === undefined) throw damaged(path, 'has no known policy in "network"');
@@ -108,6 +109,13 @@ export function parseRecord(text: string, path: string): VmRecord {
     frontEnd: string('frontEnd'),
     job: optional('job'),
   };
+}
+
+function newer(path: string, version: number): VmRunnerError {
+  return new VmRunnerError('store-newer', `a newer vm-runner made this VM (record of version ${version})`, {
+    subject: path,
+    hint: 'This one leaves it alone: use the newer program for it.',
+  });
 }
 
 function damaged(path: string, what: string, cause?: unknown): VmRunnerError {

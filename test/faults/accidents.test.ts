@@ -195,12 +195,12 @@ describe('the store', () => {
     await host.expectNoLeak(line);
   });
 
-  it('that has another version is not touched', async () => {
+  it('that a newer vm-runner made is not touched, and one of an older one is brought up to date', async () => {
     const host = await faultyHost();
     await host.expectNextJob();
     await writeFile(path.join(host.home, 'version'), '99\n');
     const { exitCode, stderr } = await host.run(JOB);
-    expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['store-damaged'] });
+    expect({ exitCode, errors: errorsIn(stderr) }, stderr).toEqual({ exitCode: 125, errors: ['store-newer'] });
     await writeFile(path.join(host.home, 'version'), '1\n');
     await host.expectNextJob();
   });
