@@ -42,7 +42,7 @@ async function orphanReason(
     record = await host.store.vms.read(name);
   } catch (error) {
     if (error instanceof VmRunnerError && error.code === 'store-damaged') return 'record is damaged';
-    // Only a program that understands the record knows whose the VM is.
+    // A newer vm-runner knows whose it is.
     if (error instanceof VmRunnerError && error.code === 'store-newer') return undefined;
     throw error;
   }

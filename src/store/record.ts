@@ -47,7 +47,7 @@ export interface VmRecord {
   readonly job: string | undefined;
 }
 
-/** @throws store-damaged with the place and the field that is wrong, store-newer when a newer vm-runner wrote it. */
+/** @throws store-damaged with the place and the field that is wrong. */
 export function parseRecord(text: string, path: string): VmRecord {
   let value: unknown;
   try {
@@ -77,8 +77,9 @@ export function parseRecord(text: string, path: string): VmRecord {
     if (identity === undefined) throw damaged(path, `names no process in "${key}"`);
     return identity;
   };
-  if (typeof fields['version'] === 'number' && fields['version'] > 1) throw newer(path, fields['version']);
-  if (fields['version'] !== 1) throw damaged(path, 'has another version than 1');
+  const { version } = fields;
+  if (typeof version === 'number' && version > 1) throw newer(path);
+  if (version !== 1) throw damaged(path, 'has another version than 1');
   const network = NETWORK_POLICIES.find((policy) => policy === fields['network']);
   if (network === undefined) throw damaged(path, 'has no known policy in "network"');
   const endpoint = parseEndpoint(fields['endpoint']);
@@ -111,17 +112,18 @@ export function parseRecord(text: string, path: string): VmRecord {
   };
 }
 
-function newer(path: string, version: number): VmRunnerError {
-  return new VmRunnerError('store-newer', `a newer vm-runner made this VM (record of version ${version})`, {
-    subject: path,
-    hint: 'This one leaves it alone: use the newer program for it.',
-  });
-}
-
 function damaged(path: string, what: string, cause?: unknown): VmRunnerError {
   return new VmRunnerError('store-damaged', `record of a VM ${what}`, {
     subject: path,
     hint: 'Remove what is left of that VM with: vm-runner gc',
     cause,
+  });
+}
+
+/** Not damaged, and so nobody's to take away who does not understand it. */
+function newer(path: string): VmRunnerError {
+  return new VmRunnerError('store-newer', 'record of a VM was written by a newer vm-runner', {
+    subject: path,
+    hint: 'Look at that VM with the newer one, or remove it there.',
   });
 }

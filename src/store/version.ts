@@ -8,7 +8,10 @@ import type { StorePaths } from './paths.js';
 import { makeTemporaryDirectory } from './temporary.js';
 import { writeWhole } from './whole-file.js';
 
-/** Version of the layout of a store. Raised when an older program could no longer work with it. */
+/**
+ * Version of the layout of a store. Raised when an older program must not work with it any more: one of version 1 asks for no
+ * room, and what it writes into a record loses the user whom its QEMU runs as.
+ */
 export const STORE_VERSION = 2;
 
 /**
@@ -27,7 +30,7 @@ export async function readStoreVersion(paths: StorePaths): Promise<number | unde
   if (version === undefined) {
     throw new VmRunnerError('store-damaged', 'version of the store cannot be read', {
       subject: paths.version,
-      hint: `When only this vm-runner uses the store, remove that file; else set VM_RUNNER_HOME to another directory.`,
+      hint: 'When only this vm-runner uses the store, remove that file; else set VM_RUNNER_HOME to another directory.',
     });
   }
   if (version > STORE_VERSION) {
@@ -55,8 +58,8 @@ export async function migrateStore(paths: StorePaths, processes: ProcessTable): 
 }
 
 /**
- * What is made again in seconds is not converted: templates, whose files have other owners since version 2, and what was
- * remembered of QEMU and of the processor.
+ * What is made again in seconds is not carried over, so that nobody has to know what an older program believed of it:
+ * templates, and what was remembered of QEMU and of the processor.
  */
 async function dropRebuilt(paths: StorePaths, processes: ProcessTable): Promise<void> {
   await rm(paths.qemu, { force: true });

@@ -114,7 +114,7 @@ describe('the action with real VMs', () => {
     });
     expect(result.exitCode).toBe(1);
     const [error] = result.reader.commands.filter((command) => command.name === 'error');
-    expect(error?.properties['title']).toBe('vm-runner: the host of this runner failed [vm-died]');
+    expect(error?.properties['title']).toBe('vm-runner: the host of this runner failed [boot-timeout]');
     expect(error?.value).toMatch(/^agent in the guest did not answer within 200 ms of boot: vm-/);
     expect(vmsIn(runner.store)).toEqual({ names: [], pids: [] });
     await expectCleanEnd(runner);

@@ -220,6 +220,16 @@ describe('the reaper', () => {
     expect(await host.store.vms.names()).toEqual(['vm-new']);
   });
 
+  it('leaves a VM alone whose record a newer vm-runner wrote', async () => {
+    const host = await fakeHost();
+    const directory = path.join(host.store.paths.vms, 'vm-newer');
+    await mkdir(directory);
+    await writeFile(path.join(directory, 'vm.json'), JSON.stringify({ version: 2, name: 'vm-newer' }));
+    await expect(host.store.vms.read('vm-newer')).rejects.toMatchObject({ code: 'store-newer', blame: 'infra' });
+    await collectGarbage(host, gcNow());
+    expect(await host.store.vms.names()).toEqual(['vm-newer']);
+  });
+
   it('takes what a killed builder left, and nothing of a living one', async () => {
     const host = await fakeHost();
     const dead = await endedProcess(host);

@@ -68,7 +68,7 @@ describe('a VM of a newer program', () => {
     const { records, damaged } = await host.store.vms.list();
     expect(records).toEqual([]);
     expect(damaged.map(({ error }) => error.message)).toEqual([
-      `a newer vm-runner made this VM (record of version 2): ${file}. This one leaves it alone: use the newer program for it.`,
+      `record of a VM was written by a newer vm-runner: ${file}. Look at that VM with the newer one, or remove it there.`,
     ]);
     await expect(cleanup(host, 'vm-old', { keepLogs: false, log: keptLog() })).rejects.toMatchObject({
       code: 'store-newer',
