@@ -135,7 +135,7 @@ export const ERROR_KINDS = {
     blame: 'user',
     meaning: 'The guest was powered off, or its kernel crashed, while the job ran.',
     causes: ['a job that powers the machine off', 'a kernel panic, which the end of the console shows'],
-    remedy: 'Leave the power to vm-runner. `vm-runner logs NAME` has the console of the VM.',
+    remedy: 'Leave the power to vm-runner. `vm-runner logs --console NAME` has the console of the VM.',
   },
   'host-config-invalid': {
     blame: 'infra',
@@ -242,7 +242,7 @@ export const ERROR_KINDS = {
     blame: 'infra',
     meaning: 'The agent in the guest does not answer.',
     causes: ['a guest that hangs or is starved', 'all four ports of the VM are taken by others'],
-    remedy: '`vm-runner logs NAME` has the console. `vm-runner stats` shows whether the guest still works.',
+    remedy: '`vm-runner logs --console NAME` has the console.',
   },
   'agent-protocol': {
     blame: 'infra',

@@ -8,7 +8,7 @@ import { parseRecord, type VmRecord } from './record.js';
 import { discardTemporary } from './temporary.js';
 import { writeWhole } from './whole-file.js';
 
-/** A VM's directory whose record cannot be read. */
+/** A VM's directory whose record cannot be read: it is damaged, or of a newer vm-runner (`store-newer`). */
 export interface DamagedVm {
   readonly name: string;
   readonly error: VmRunnerError;
@@ -69,7 +69,7 @@ export class VmRecords {
     }
   }
 
-  /** `undefined` when there is no such VM. @throws store-damaged when there is one but its record cannot be read. */
+  /** `undefined` when there is no such VM. @throws store-damaged or store-newer when there is one but its record cannot be read. */
   async read(name: string): Promise<VmRecord | undefined> {
     if (!isVmName(name)) return undefined;
     const path = this.paths(name).record;

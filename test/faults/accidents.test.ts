@@ -208,7 +208,7 @@ describe('the store', () => {
     await host.expectNoLeak(line);
   });
 
-  it('of a newer vm-runner is not touched', async () => {
+  it('that a newer vm-runner made is not touched, and one of an older one is brought up to date', async () => {
     const host = await faultyHost();
     await host.expectNextJob();
     await writeFile(path.join(host.home, 'version'), '99\n');

@@ -23,6 +23,8 @@ export async function homeWithImages(sharedHome: string, rooms = BUILT): Promise
   await mkdir(home, { mode: 0o700 });
   const built = rooms.map((name) => path.join(sharedHome, name)).filter((name) => existsSync(name));
   execFileSync('cp', ['-al', ...built, home]);
+  // Without its version it would be taken for an old store, whose templates are made anew.
+  await copyFile(path.join(sharedHome, 'version'), path.join(home, 'version'));
   // Not there on a host without the device that would be tried.
   await copyFile(path.join(sharedHome, 'acceleration.json'), path.join(home, 'acceleration.json')).catch(
     () => undefined,
