@@ -30,6 +30,8 @@ describe('kill -9 of the program leaves nothing and harms no later job', () => {
     { timeout: 240_000 },
     async (act) => {
       const { run, operations, job, expectNoLeak, expectNextJob } = await wholeJob();
+      // Once before, since the first job of a store does more than the others.
+      await run(job);
       const all = await operations(job);
       expect(all.length).toBeGreaterThan(40);
       for (const at of steps(all.length, 16)) {
