@@ -44,6 +44,11 @@ export function renderHelp(command: Command): string {
         (line, index) => (index === 0 ? `  ${left}`.padEnd(width) : ' '.repeat(width)) + line,
       ),
     ),
+    ...(command.examples ?? []).flatMap(([line, doc], index) => [
+      ...(index === 0 ? ['', 'Examples:'] : []),
+      `  ${line}`,
+      `      ${doc}`,
+    ]),
     '',
   ].join('\n');
 }

@@ -14,16 +14,12 @@ export interface JobDefaults {
 }
 
 /** An image that the operator gave a name, with what goes with it. */
-export interface NamedImage {
+export interface NamedImage extends Pick<JobDefaults, 'cpus' | 'memoryMiB' | 'diskMiB' | 'pull'> {
   readonly name: string;
   readonly reference: string;
   /** Absolute path of a script that is run once in a VM of the image; jobs get the image as it left it. */
   readonly prepare?: string | undefined;
-  readonly cpus?: number | undefined;
-  readonly memoryMiB?: number | undefined;
-  readonly diskMiB?: number | undefined;
   readonly user?: string | undefined;
-  readonly pull?: PullPolicy | undefined;
 }
 
 /** The most that a job may have. Absent: no limit. */

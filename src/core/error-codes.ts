@@ -193,7 +193,7 @@ export const ERROR_KINDS = {
     blame: 'infra',
     meaning: 'Something in the store is in use by another process.',
     causes: ['another vm-runner makes or removes the same thing'],
-    remedy: 'Try again; `vm-runner doctor` names locks that are held for long.',
+    remedy: 'The message names the process that holds it. Look whether that still works, then try again.',
   },
   'store-damaged': {
     blame: 'infra',
@@ -248,7 +248,7 @@ export const ERROR_KINDS = {
     blame: 'infra',
     meaning: 'The agent in the guest said something that is not in the contract.',
     causes: ['an agent of another version', 'an agent of another project'],
-    remedy: 'Let the base guest be made again: `vm-runner doctor` says which agent it has.',
+    remedy: 'Use one version of vm-runner for a VM from its beginning to its end; start it again.',
   },
   'guest-untrusted-data': {
     blame: 'infra',

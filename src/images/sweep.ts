@@ -1,7 +1,8 @@
-import { rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { CollectOptions, Garbage } from '../core/garbage.js';
+import { bytesBelow } from '../store/disk-use.js';
 import { acquireLock } from '../store/lock.js';
 import { digestHex } from './digest.js';
 import { fileStep } from './file-step.js';
@@ -9,7 +10,6 @@ import { GUEST_FILES } from './guest-files.js';
 import { imageDirectory, IMAGE_FILES, type ImageDescription } from './image-files.js';
 import { whenNobodyMakesImages, type Rooms } from './in-use.js';
 import { allImages, allLayers, imagesOfVms, rootsOfGuests, usedAt } from './inventory.js';
-import { isThere } from './finished.js';
 import type { LayerStore } from './layer/store.js';
 import { namesThatGo, type ImageRules } from './names-that-go.js';
 import { Refs } from './refs.js';
@@ -94,7 +94,7 @@ async function sweepGuests(options: SweepOptions): Promise<Garbage[]> {
   const garbage: Garbage[] = [];
   for (const [directory, root] of await rootsOfGuests(options)) {
     if (root === options.currentRoot || (await isInGrace(root, options))) continue;
-    const bytes = await bytesOf(path.join(directory, GUEST_FILES.initramfs));
+    const bytes = await bytesBelow(path.join(directory, GUEST_FILES.initramfs));
     if (!options.dryRun) await fileStep('remove a guest', directory, rm(directory, { recursive: true, force: true }));
     garbage.push({ kind: 'guest', name: path.basename(directory), reason: 'made of an older default image', bytes });
   }
@@ -111,7 +111,7 @@ async function removeImage(
   { store, processes, signal, dryRun }: SweepOptions,
 ): Promise<Garbage> {
   const directory = imageDirectory(store, digest);
-  const bytes = await bytesOf(path.join(directory, IMAGE_FILES.metadata));
+  const bytes = await bytesBelow(path.join(directory, IMAGE_FILES.metadata));
   const garbage: Garbage = { kind: 'image', name: digest, reason: 'has no name', bytes };
   if (dryRun) return garbage;
   const lock = await acquireLock(path.join(store.locks, `image-${digestHex(digest)}`), { processes, signal });
@@ -129,15 +129,9 @@ async function removeLayers(needed: ReadonlySet<string>, options: SweepOptions):
   const garbage: Garbage[] = [];
   for (const diffId of await allLayers(options)) {
     if (needed.has(diffId)) continue;
-    const bytes = await bytesOf(options.layers.dataFile(diffId));
+    const bytes = await bytesBelow(options.layers.dataFile(diffId));
     if (!options.dryRun) await options.layers.remove(diffId, options.signal);
     garbage.push({ kind: 'layer', name: diffId, reason: 'is in no image', bytes });
   }
   return garbage;
-}
-
-/** What a file takes of the disk. */
-async function bytesOf(file: string): Promise<number> {
-  if (!(await isThere(file))) return 0;
-  return (await fileStep('look at a file', file, stat(file))).blocks * 512;
 }

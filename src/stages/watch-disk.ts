@@ -1,9 +1,8 @@
-import { stat, statfs } from 'node:fs/promises';
-
-import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
+import { VmRunnerError } from '../core/errors.js';
 import { formatSize } from '../core/units.js';
 import type { Log } from '../core/log.js';
 import type { Host } from '../providers/provider.js';
+import { bytesBelow, freeBytes } from '../store/disk-use.js';
 import type { VmRecord } from '../store/record.js';
 
 const MIB = 2 ** 20;
@@ -11,7 +10,6 @@ const MIB = 2 ** 20;
 const NEAR = 0.9;
 /** What VMs are refused for leaves room for those that run; half of it is the end. */
 const FLOOR = 0.5;
-const BLOCK_BYTES = 512;
 
 /** Looks after what a VM writes, and after the room that is left on the host. */
 export class DiskWatch {
@@ -33,7 +31,7 @@ export class DiskWatch {
   async look(): Promise<VmRunnerError | undefined> {
     const { store, config, providerNamed } = this.#host;
     const { name, diskMiB, provider } = this.#record;
-    const written = await bytesOf(store.vms.paths(name).disk);
+    const written = await bytesBelow(store.vms.paths(name).disk);
     const limit = diskMiB * MIB;
     if (written >= limit) return this.#overLimit(written);
     if (written >= limit * NEAR) {
@@ -70,23 +68,4 @@ function hostFull(free: number, name: string): VmRunnerError {
     subject: name,
     hint: 'Run vm-runner gc, or move the store to a larger disk.',
   });
-}
-
-async function bytesOf(file: string): Promise<number> {
-  try {
-    return (await stat(file)).blocks * BLOCK_BYTES;
-  } catch (cause) {
-    // The VM was removed meanwhile; the next look at its process tells that.
-    if (systemCode(cause) === 'ENOENT') return 0;
-    throw fileError('look at the disk of a VM', file, cause);
-  }
-}
-
-async function freeBytes(directory: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(directory);
-    return bavail * bsize;
-  } catch (cause) {
-    throw fileError('look at the free space', directory, cause);
-  }
 }

@@ -1,9 +1,8 @@
-import { statfs } from 'node:fs/promises';
 import path from 'node:path';
 
-import { fileError } from '../core/errors.js';
 import type { HostMemory } from '../core/host-memory.js';
 import type { ProcessTable } from '../core/process-identity.js';
+import { freeBytes } from './disk-use.js';
 import { readHoldings, type Holding } from './holdings.js';
 import { acquireLock } from './lock.js';
 import { requirePossible, shortageOf, unusedMemoryMiB } from './room.js';
@@ -202,13 +201,4 @@ export class Capacity {
 
 function mebibytes(bytes: number): number {
   return bytes / 2 ** 20;
-}
-
-async function freeBytes(directory: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(directory);
-    return bavail * bsize;
-  } catch (cause) {
-    throw fileError('look at the free space', directory, cause);
-  }
 }

@@ -1,7 +1,7 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { systemCode } from '../core/errors.js';
+import { fileError, systemCode } from '../core/errors.js';
 
 /**
  * Makes a directory and those above it that are missing. Not Node's own `recursive`, which never ends where the system
@@ -26,5 +26,14 @@ async function makeLast(directory: string, mode: number): Promise<void> {
     await mkdir(directory, { mode });
   } catch (error) {
     if (systemCode(error) !== 'EEXIST' || !(await stat(directory)).isDirectory()) throw error;
+  }
+}
+
+/** Removes a file, or a directory with all that is in it; one that is not there is no error. @param action for the sentence */
+export async function removeTree(path: string, action: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch (cause) {
+    throw fileError(action, path, cause);
   }
 }

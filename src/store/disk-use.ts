@@ -1,4 +1,4 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, readdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode } from '../core/errors.js';
@@ -17,5 +17,15 @@ export async function bytesBelow(file: string): Promise<number> {
     // Went away in the meantime.
     if (systemCode(cause) === 'ENOENT') return 0;
     throw fileError('look at a file', file, cause);
+  }
+}
+
+/** What may still be written to the disk below a directory. */
+export async function freeBytes(directory: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
+  } catch (cause) {
+    throw fileError('look at the free space', directory, cause);
   }
 }

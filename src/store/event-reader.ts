@@ -1,8 +1,5 @@
-import { stat } from 'node:fs/promises';
-
-import { fileError, systemCode } from '../core/errors.js';
 import { parseEvent, type HostEvent } from './events.js';
-import { follow } from './follow.js';
+import { follow, lengthOf } from './follow.js';
 import type { StorePaths } from './paths.js';
 
 export interface ReadEvents {
@@ -22,7 +19,7 @@ export async function* readEvents(
   { events, eventsBefore }: Pick<StorePaths, 'events' | 'eventsBefore'>,
   { since, until = Infinity, signal, now = Date.now }: ReadEvents,
 ): AsyncGenerator<HostEvent, void, void> {
-  const from = since === undefined ? await sizeOf(events) : 0;
+  const from = since === undefined ? await lengthOf(events) : 0;
   const isWanted = (event: HostEvent): boolean => event.time >= (since ?? 0) && event.time <= until;
   if (since !== undefined) {
     const past = follow(eventsBefore, { goesOn: () => Promise.resolve(false), signal });
@@ -47,14 +44,5 @@ async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<strin
       rest = rest.subarray(end + 1);
     }
     if (rest.length > MOST_LINE) rest = Buffer.alloc(0);
-  }
-}
-
-async function sizeOf(file: string): Promise<number> {
-  try {
-    return (await stat(file)).size;
-  } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') return 0;
-    throw fileError('read a log', file, cause);
   }
 }

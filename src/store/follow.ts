@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 
 import { delay } from '../core/deadline.js';
 import { fileError, systemCode } from '../core/errors.js';
@@ -86,6 +86,16 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
     return await open(path, 'r');
   } catch (cause) {
     if (systemCode(cause) === 'ENOENT') return undefined;
+    throw fileError('read a log', path, cause);
+  }
+}
+
+/** How long a file is that may be followed; one that is not there yet has no length. */
+export async function lengthOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return 0;
     throw fileError('read a log', path, cause);
   }
 }

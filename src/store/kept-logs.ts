@@ -1,8 +1,9 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode } from '../core/errors.js';
 import type { CollectOptions, Garbage } from '../core/garbage.js';
+import { removeTree } from './directories.js';
 import { bytesBelow } from './disk-use.js';
 import type { StorePaths } from './paths.js';
 
@@ -29,7 +30,7 @@ export async function oldLogs(
     const reason = against(rules, { index, bytes, ageMs: now - log.writtenAt });
     if (reason === undefined) continue;
     const directory = path.join(logs, log.name);
-    if (!dryRun) await remove(directory);
+    if (!dryRun) await removeTree(directory, 'remove old logs');
     garbage.push({ kind: 'logs', name: log.name, reason, bytes: log.bytes });
   }
   return garbage;
@@ -68,13 +69,5 @@ async function modifiedAt(file: string): Promise<number> {
     // Somebody else was faster.
     if (systemCode(cause) === 'ENOENT') return 0;
     throw fileError('look at a log', file, cause);
-  }
-}
-
-async function remove(directory: string): Promise<void> {
-  try {
-    await rm(directory, { recursive: true, force: true });
-  } catch (cause) {
-    throw fileError('remove old logs', directory, cause);
   }
 }

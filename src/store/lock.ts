@@ -154,8 +154,11 @@ export async function deadLocks(
   { dryRun }: Pick<CollectOptions, 'dryRun'>,
 ): Promise<readonly Garbage[]> {
   const garbage: Garbage[] = [];
-  for (const name of await readdir(directory)) {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const { name } = entry;
     const file = path.join(directory, name);
+    // Whatever else somebody put there is no lock.
+    if (!entry.isFile()) continue;
     // A file that is being written is no lock yet.
     if (writerOf(name) !== undefined || (await readHolder(file)) === undefined || (await isHeld(file, processes)))
       continue;

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileError, systemCode } from '../core/errors.js';
 import type { CollectOptions, Garbage } from '../core/garbage.js';
 import type { ProcessTable } from '../core/process-identity.js';
+import { removeTree } from './directories.js';
 import { bytesBelow } from './disk-use.js';
 import type { StorePaths } from './paths.js';
 import { writerOf } from './whole-file.js';
@@ -45,7 +46,7 @@ export async function abandoned(
   const garbage: Garbage[] = [];
   for (const file of left) {
     const bytes = await bytesBelow(file);
-    if (!dryRun) await remove(file);
+    if (!dryRun) await removeTree(file, 'remove what was left half made');
     garbage.push({ kind: 'half-made', name: file, reason: 'its maker is gone', bytes });
   }
   return garbage;
@@ -76,13 +77,5 @@ async function namesIn(directory: string): Promise<string[]> {
   } catch (cause) {
     if (systemCode(cause) === 'ENOENT') return [];
     throw fileError('list a directory of the store', directory, cause);
-  }
-}
-
-async function remove(file: string): Promise<void> {
-  try {
-    await rm(file, { recursive: true, force: true });
-  } catch (cause) {
-    throw fileError('remove what was left half made', file, cause);
   }
 }

@@ -1,7 +1,8 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 
 import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
+import { removeTree } from './directories.js';
 import { acquireLock } from './lock.js';
 import { vmPaths, type StorePaths, type VmPaths } from './paths.js';
 import { parseRecord, type VmRecord } from './record.js';
@@ -113,11 +114,7 @@ export class VmRecords {
   /** Removes all that the store has of a VM. One that is not there is no error. */
   async remove(name: string): Promise<void> {
     const { directory } = this.paths(name);
-    try {
-      await rm(directory, { recursive: true, force: true });
-    } catch (cause) {
-      throw fileError('remove the directory of a VM', directory, cause);
-    }
+    await removeTree(directory, 'remove the directory of a VM');
   }
 
   async #write(record: VmRecord): Promise<void> {

@@ -1,33 +1,16 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
 import { expect, inject, it } from 'vitest';
 
-import { shim } from '../gitlab/support.js';
 import { vmRunner } from '../support/command-line.js';
-import { homeWithImages, qemuProcesses } from '../support/e2e.js';
+import { qemuProcesses } from '../support/e2e.js';
 import { familyImages, writeLayout } from '../support/made-images.js';
+import { runnerHost } from '../support/gitlab-simulator/host.js';
 import { startJob } from '../support/gitlab-simulator/runner.js';
 
-async function runnerHost() {
-  const { directory, home } = await homeWithImages(inject('sharedHome'));
-  const runnerDirectory = path.join(directory, 'runner');
-  await mkdir(runnerDirectory);
-  const settings = {
-    directory: runnerDirectory,
-    env: { PATH: process.env['PATH'] ?? '', HOME: directory, VM_RUNNER_HOME: home },
-    configExec: shim('config'),
-    prepareExec: shim('prepare'),
-    prepareArgs: ['--network', 'none', '--memory', '512M', '--pull', 'never'],
-    runExec: shim('run'),
-    cleanupExec: shim('cleanup'),
-    gracefulKillTimeoutMs: 60_000,
-  };
-  return { directory, home, runnerDirectory, settings };
-}
-
 it("runs the Runner's own scripts in the default image, and the job's in its image, in one directory", async () => {
-  const { directory, home, settings } = await runnerHost();
+  const { directory, home, settings } = await runnerHost(inject('sharedHome'));
   await writeLayout(path.join(directory, 'made'), {
     layers: [
       ...((await familyImages())['user']?.layers ?? []),
@@ -56,7 +39,7 @@ it("runs the Runner's own scripts in the default image, and the job's in its ima
 });
 
 it("fails a job for its author when there is no such image, and when it names the host's files", async () => {
-  const { settings } = await runnerHost();
+  const { settings } = await runnerHost(inject('sharedHome'));
   for (const [image, sentence] of [
     ['local/none', 'no image of that name on this host: local/none'],
     ['rootfs:/etc/shadow', 'jobs cannot name files of the host: rootfs:/etc/shadow'],
@@ -68,7 +51,7 @@ it("fails a job for its author when there is no such image, and when it names th
 });
 
 it('runs the stages of a GitLab job in a real guest, lets go of its pipes, and leaves nothing', async () => {
-  const { home, runnerDirectory, settings } = await runnerHost();
+  const { home, runnerDirectory, settings } = await runnerHost(inject('sharedHome'));
   const script = [
     'echo "in $(pwd) on $(hostname) as $(id -un)"',
     'git --version',

@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { expect, inject, it } from 'vitest';
 
-import { shim } from '../gitlab/support.js';
 import { vmRunner } from '../support/command-line.js';
-import { homeWithImages, qemuProcesses } from '../support/e2e.js';
+import { qemuProcesses } from '../support/e2e.js';
+import { runnerHost } from '../support/gitlab-simulator/host.js';
 import { leftovers } from '../support/faults/leftovers.js';
 import { familyImages, writeLayout } from '../support/made-images.js';
 import { ENDS, mix, random, type SoakHost } from '../support/soak/ends.js';
@@ -20,25 +20,13 @@ const MEMORY_TOLERANCE_MIB = 256;
 const ENOUGH_PER_JOB_MS = 30_000;
 
 async function soakHost(): Promise<SoakHost> {
-  const { directory, home } = await homeWithImages(inject('sharedHome'));
-  const runnerDirectory = path.join(directory, 'runner');
-  await mkdir(runnerDirectory);
+  const { directory, home, settings } = await runnerHost(inject('sharedHome'));
   const families = await familyImages();
   for (const name of ['busybox', 'many']) {
     await writeLayout(path.join(directory, name), families[name] ?? { layers: [] });
     const made = await vmRunner(['image', 'import', `oci:${name}`, name], { home, cwd: directory });
     expect(made, made.stderr).toMatchObject({ exitCode: 0 });
   }
-  const settings = {
-    directory: runnerDirectory,
-    env: { PATH: process.env['PATH'] ?? '', HOME: directory, VM_RUNNER_HOME: home },
-    configExec: shim('config'),
-    prepareExec: shim('prepare'),
-    prepareArgs: ['--network', 'none', '--memory', '512M', '--pull', 'never'],
-    runExec: shim('run'),
-    cleanupExec: shim('cleanup'),
-    gracefulKillTimeoutMs: 60_000,
-  };
   return { home, settings, images: ['default', 'local/busybox', 'local/many'] };
 }
 

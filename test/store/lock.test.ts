@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { ProcessTable } from '../../src/core/process-identity.js';
 import { LinuxProcessTable } from '../../src/process/table.js';
-import { acquireLock, tryLock } from '../../src/store/lock.js';
+import { acquireLock, deadLocks, tryLock } from '../../src/store/lock.js';
 import { temporaryDirectory } from '../support/temporary-directory.js';
 
 const processes = new LinuxProcessTable();
@@ -55,6 +55,15 @@ describe('a lock', () => {
       code: 'store-busy',
       message: `lock was held for 20 ms by process ${process.pid}: ${file}. Look whether that still works; when it hangs, end it, and the lock is free.`,
     });
+  });
+
+  it('of a dead process is found among other things that somebody put there', async () => {
+    const directory = await temporaryDirectory();
+    await mkdir(path.join(directory, 'foreign'));
+    await acquireLock(path.join(directory, 'held'), { processes });
+    await acquireLock(path.join(directory, 'dead'), { processes: await deadProcess() });
+    expect((await deadLocks(directory, processes, { dryRun: false })).map(({ name }) => name)).toEqual(['dead']);
+    expect((await readdir(directory)).sort()).toEqual(['foreign', 'held']);
   });
 
   it('is broken when its holder was killed', async () => {

@@ -1,11 +1,10 @@
-import { stat } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
 
-import { fileError, combineInputErrors, systemCode, VmRunnerError } from '../../core/errors.js';
+import { combineInputErrors, VmRunnerError } from '../../core/errors.js';
 import { printable } from '../../core/printable.js';
 import type { Host } from '../../providers/provider.js';
 import { endedPaths, findEnded, type LogPaths } from '../../store/ended-vms.js';
-import { follow } from '../../store/follow.js';
+import { follow, lengthOf } from '../../store/follow.js';
 import { readTail } from '../../store/logs.js';
 import { isVmName, noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
@@ -45,7 +44,7 @@ export const logs: Command = {
     const host = await openCliHost(world);
     const { files, isThere } = await logsOf(host, name);
     const { before, file } = filesOf(files, kind);
-    const size = await sizeOf(file);
+    const size = await lengthOf(file);
     const text = (before === undefined ? '' : await readTail(before, MOST_BYTES)) + (await readTail(file, MOST_BYTES));
     show(world, lastLines(text, lines));
     if (!isThere || !flags.has('follow')) return 0;
@@ -93,15 +92,6 @@ async function logsOf(host: Host, name: string): Promise<{ readonly files: LogPa
 async function isUp({ store, processes }: Host, name: string): Promise<boolean> {
   const record = await store.vms.read(name);
   return record !== undefined && (record.vmm === undefined || processes.isAlive(record.vmm));
-}
-
-async function sizeOf(file: string): Promise<number> {
-  try {
-    return (await stat(file)).size;
-  } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') return 0;
-    throw fileError('read a log', file, cause);
-  }
 }
 
 function lastLines(text: string, lines: number): string {

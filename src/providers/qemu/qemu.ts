@@ -156,9 +156,9 @@ export class QemuProvider implements Provider {
     const { store, processes, searchPath } = this.#host;
     const binary = this.#binary;
     const probe = async (): Promise<string | undefined> => {
-      const how = await hostConfinement(this.#host, binary, 'kvm');
-      if (how.groups !== undefined) letReach(store.paths, [kernel]);
-      const confinement = probeConfinement(this.#host, how);
+      const host = await hostConfinement(this.#host, binary, 'kvm');
+      if (host.groups !== undefined) letReach(store.paths, [kernel]);
+      const confinement = probeConfinement(this.#host, host);
       return probeAcceleration({ binary, kernel, acceleration: 'kvm', searchPath, signal, confinement });
     };
     return chooseAcceleration({

@@ -5,6 +5,7 @@ import { fileError, systemCode, toVmRunnerError, VmRunnerError } from '../../cor
 import type { Finding } from '../../core/finding.js';
 import type { CollectOptions, Garbage } from '../../core/garbage.js';
 import type { ProcessTable } from '../../core/process-identity.js';
+import { bytesBelow } from '../../store/disk-use.js';
 import { acquireLock, type Lock, type LockOptions } from '../../store/lock.js';
 import type { Store } from '../../store/store.js';
 import { discardTemporary, makeTemporaryDirectory } from '../../store/temporary.js';
@@ -122,7 +123,7 @@ export class TemplateStore implements Templates {
       infos.push({
         ...{ key, memoryMiB, cpus, acceleration, base, madeAt },
         usedAt: (await modifiedAt(paths.used)) ?? madeAt,
-        bytes: await bytesOnDisk([paths.memory, paths.state, paths.scratch]),
+        bytes: await bytesBelow(paths.directory),
         vms: records.filter((record) => record.template === key).length,
       });
     }
@@ -205,16 +206,4 @@ async function modifiedAt(file: string): Promise<number | undefined> {
     if (systemCode(cause) === 'ENOENT') return undefined;
     throw fileError('look at a file of a template', file, cause);
   }
-}
-
-async function bytesOnDisk(files: readonly string[]): Promise<number> {
-  const sizes = files.map(async (file) => {
-    try {
-      return (await stat(file)).blocks * 512;
-    } catch (cause) {
-      if (systemCode(cause) === 'ENOENT') return 0;
-      throw fileError('look at a file of a template', file, cause);
-    }
-  });
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
