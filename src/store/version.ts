@@ -23,7 +23,8 @@ export async function readStoreVersion(paths: StorePaths): Promise<number | unde
   try {
     text = (await readFile(paths.version, 'utf8')).trim();
   } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') return undefined;
+    // What is in the way of the store is told by whoever makes it.
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(cause) ?? '')) return undefined;
     throw fileError('read a file of the store', paths.version, cause);
   }
   const version = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
