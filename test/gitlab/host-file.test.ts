@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { expect, it } from 'vitest';
@@ -25,5 +25,19 @@ it('the host file that config_args name counts in every stage of a job', async (
   const broken = startJob(aJob({ script: ['true'] }), withFile);
   expect(await broken.result).toMatchObject({ state: 'failed', failureReason: 'runner_system_failure' });
   expect(broken.trace.text).toContain(`${file}:2: not a number of processors: limits.cpus = 0.`);
+  expect(await vms()).toEqual([]);
+});
+
+it('a host file that is broken while a job runs leaves no VM behind', async () => {
+  const { settings, directory, vms } = await gitLabHost();
+  const file = path.join(directory, 'h.toml');
+  await writeFile(file, '[keep]\nlog-vms = 3\n');
+  const withFile = { ...settings, configArgs: [...(settings.configArgs ?? []), '--config', file] };
+  const job = startJob(aJob({ script: [`echo 'log-vms = 0' >${file}`] }), withFile);
+  await job.result;
+  expect(await readFile(file, 'utf8')).toBe('log-vms = 0\n');
+  const { exitCode, stdout = '', stderr = '' } = job.calls.find(({ name }) => name === 'cleanup') ?? {};
+  expect(exitCode).toBe(0);
+  expect(stdout + stderr).toContain(`${file}:1: no such setting: log-vms.`);
   expect(await vms()).toEqual([]);
 });
