@@ -112,6 +112,7 @@ async function openJob(
       owner: host.processes.identify(world.parentPid),
       expiresAt: Date.now() + (inputs.timeoutMs ?? LONGEST_JOB_MS) + HOUR_MS,
       bootTimeoutMs: order.bootTimeoutMs,
+      waitMs: inputs.waitMs,
       frontEnd: 'action',
       job: world.job,
     },

@@ -3,6 +3,8 @@ import path from 'node:path';
 
 import { expect, it } from 'vitest';
 
+import { NEVER } from '../../src/store/record.js';
+import { recordNamed } from '../store/vm-record.js';
 import { startJob } from '../support/gitlab-simulator/runner.js';
 import { aJob, gitLabHost } from './support.js';
 
@@ -40,4 +42,15 @@ it('a host file that is broken while a job runs leaves no VM behind', async () =
   expect(exitCode).toBe(0);
   expect(stdout + stderr).toContain(`${file}:1: no such setting: log-vms.`);
   expect(await vms()).toEqual([]);
+});
+
+it('a job waits for room as long as prepare_args say, and no room is a failure of the system', async () => {
+  const { settings, directory, host } = await gitLabHost();
+  const file = path.join(directory, 'h.toml');
+  await writeFile(file, '[capacity]\nvms = 1\n');
+  await host.store.vms.create(recordNamed('vm-other', { expiresAt: NEVER }));
+  const prepareArgs = [...(settings.prepareArgs ?? []), '--config', file, '--wait', '0'];
+  const job = startJob(aJob({ script: ['true'] }), { ...settings, prepareArgs });
+  expect(await job.result).toMatchObject({ state: 'failed', failureReason: 'runner_system_failure' });
+  expect(job.trace.text).toContain('ERROR[no-capacity]: no room for a VM on this host now: needs one more VM');
 });
