@@ -1,6 +1,6 @@
 import type { Command } from '../../command.js';
 import { openCliHost } from '../../host.js';
-import { absoluteReference, localReference } from '../../image-reference.js';
+import { absoluteReference, allowedReferences, isInFiles, localReference } from '../../image-reference.js';
 import { terminalLog } from '../../log.js';
 
 export const imageImport: Command = {
@@ -16,10 +16,13 @@ export const imageImport: Command = {
   ],
   run: async (flags, world) => {
     const [source = '', name = ''] = flags.operands;
+    const reference = absoluteReference(source, world.cwd);
+    // Whoever can read a file of this host may keep it: what jobs may use is decided by the name that it gets.
+    if (!isInFiles(reference)) allowedReferences([reference], world.cwd, await world.config());
     const host = await openCliHost(world);
     const log = terminalLog(world.stderr, { quiet: flags.has('quiet') });
     const context = { log, signal: world.signal };
-    const image = await host.images.resolve(absoluteReference(source, world.cwd), { ...context, pull: 'always' });
+    const image = await host.images.resolve(reference, { ...context, pull: 'always' });
     const { digest } = await host.images.name(image, localReference(name));
     world.stdout.write(`${digest}\n`);
     return 0;

@@ -1,6 +1,6 @@
 import type { Command } from '../../command.js';
 import { openCliHost } from '../../host.js';
-import { absoluteReference } from '../../image-reference.js';
+import { allowedReferences } from '../../image-reference.js';
 import { terminalLog } from '../../log.js';
 
 export const imagePull: Command = {
@@ -12,10 +12,10 @@ export const imagePull: Command = {
   operands: { usage: 'REF…', least: 1, most: Infinity, words: ['image'] },
   examples: [['vm-runner image pull node:22 ghcr.io/org/ci:stable', 'Before the first job asks for them']],
   run: async (flags, world) => {
+    const references = allowedReferences(flags.operands, world.cwd, await world.config());
     const host = await openCliHost(world);
     const log = terminalLog(world.stderr, { quiet: flags.has('quiet') });
-    for (const operand of flags.operands) {
-      const reference = absoluteReference(operand, world.cwd);
+    for (const reference of references) {
       const { digest } = await host.images.resolve(reference, { log, signal: world.signal, pull: 'always' });
       world.stdout.write(`${digest}\n`);
     }
