@@ -18,6 +18,7 @@ import { imageRm } from './commands/image/rm.js';
 import { images } from './commands/images.js';
 import { inspect } from './commands/inspect.js';
 import { logs } from './commands/logs.js';
+import { pool } from './commands/pool.js';
 import { ps } from './commands/ps.js';
 import { rm } from './commands/rm.js';
 import { runCommand } from './commands/run.js';
@@ -31,7 +32,7 @@ import type { Outside } from './world.js';
 const COMMANDS: readonly Command[] = [
   ...[runCommand, ps, execCommand, cp, logs, inspect, events, commit, rm],
   ...[images, imagePull, imageInspect, imageRm, imagePrepare, imageImport, imageExport],
-  ...[templates, templatesRm, gc, doctor, config, explain],
+  ...[templates, templatesRm, pool, gc, doctor, config, explain],
 ];
 
 /** Runs one command line and returns its exit code. */

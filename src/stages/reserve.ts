@@ -115,7 +115,7 @@ function noRoom(waitMs: number, reason: string): VmRunnerError {
   });
 }
 
-async function withdraw(capacity: Capacity, ticket: Ticket, log: Log): Promise<void> {
+export async function withdraw(capacity: Capacity, ticket: Ticket, log: Log): Promise<void> {
   try {
     await capacity.withdraw(ticket, AbortSignal.timeout(WITHDRAW_TIMEOUT_MS));
   } catch (error) {
