@@ -14,12 +14,11 @@ import { isVmName } from '../store/vms.js';
 import { writeWhole } from '../store/whole-file.js';
 import type { CreateRequest } from './provider.js';
 
+/** What a provider says of its VMs. */
+type Made = Pick<VmRecord, 'provider' | 'endpoint'>;
+
 /** The record of a VM whose process is about to be started. @throws invalid-input when it cannot have that name. */
-export function newRecord(
-  request: CreateRequest,
-  made: Pick<VmRecord, 'provider' | 'endpoint'>,
-  now = Date.now(),
-): VmRecord {
+export function newRecord(request: CreateRequest, made: Made, now = Date.now()): VmRecord {
   const {
     name,
     incarnation,
@@ -52,6 +51,54 @@ export function newRecord(
     createdAt: now,
     vmm: undefined,
   };
+}
+
+/** Whether a VM waits that is what would be made for a request, as far as its record tells. */
+export function waitsFor(
+  record: VmRecord,
+  { provider, request, processes }: { provider: string; request: CreateRequest; processes: ProcessTable },
+): boolean {
+  const { boot, diskMiB = DEFAULT_DISK_MIB } = request;
+  const { owner, vmm } = record;
+  return (
+    record.state === 'pooled' &&
+    record.provider === provider &&
+    record.imageDigest === (boot?.image ?? boot?.base.root)?.digest &&
+    record.cpus === request.cpus &&
+    record.memoryMiB === request.memoryMiB &&
+    record.diskMiB === diskMiB &&
+    record.network === request.network &&
+    // An orphan is for the reaper.
+    owner !== undefined &&
+    processes.isAlive(owner) &&
+    vmm !== undefined &&
+    processes.isAlive(vmm)
+  );
+}
+
+/**
+ * Makes a VM that waits the one of a request. Whoever is killed meanwhile leaves it under its old or its new name, with its process
+ * in the record: it is the pool's then, or an orphan.
+ * @param fits whether it is still what is wanted
+ * @returns `undefined` when it is not, or when somebody else is taking it
+ * @throws invalid-input when a VM of the new name exists.
+ */
+export async function takeOver(
+  { vms }: Store,
+  name: string,
+  { request, made, fits }: { request: CreateRequest; made: Made; fits: (record: VmRecord) => boolean },
+): Promise<VmRecord | undefined> {
+  const lock = await vms.tryLock(name);
+  if (lock === undefined) return undefined;
+  try {
+    return await vms.rename(name, request.name, (record) => {
+      if (!fits(record)) return undefined;
+      const { template, vmm } = record;
+      return { ...newRecord(request, made), template, vmm };
+    });
+  } finally {
+    await lock.release();
+  }
 }
 
 /** What is waited for takes a tenth of a second, and a look costs a hundredth of this. */

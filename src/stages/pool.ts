@@ -27,11 +27,13 @@ export interface PoolTimes {
   readonly lookMs: number;
   /** Between two looks whether templates and images are still the same. */
   readonly lookCloselyMs: number;
+  /** After there was no room. */
+  readonly noRoomMs: number;
   /** After a VM could not be launched. */
   readonly retryMs: number;
 }
 
-const POOL_TIMES: PoolTimes = { lookMs: 500, lookCloselyMs: 5000, retryMs: 10_000 };
+const POOL_TIMES: PoolTimes = { lookMs: 500, lookCloselyMs: 5000, noRoomMs: 2000, retryMs: 10_000 };
 
 interface Waiting {
   readonly incarnation: string;
@@ -40,8 +42,8 @@ interface Waiting {
 }
 
 /**
- * Keeps VMs launched and waiting for jobs until the signal aborts, and takes them away then. It gives way: VMs that wait go
- * when jobs wait for room.
+ * Keeps VMs launched and waiting for jobs until the signal aborts, and takes them away then. It never stands in the queue for room:
+ * those who do take away VMs that wait here, and no others are launched meanwhile.
  * @throws the reason of the signal; whatever keeps the first VM from being launched; invalid-input for a provider without pools.
  */
 export async function keepPool(
@@ -96,9 +98,8 @@ class Pool {
     const wereTaken = await this.#noticeTaken();
     await this.#giveUpEnded();
     await this.#giveUpOutdated();
-    const areWaiting = await this.#giveWay();
     // One look later: the job that took it starts right now, and needs the processors.
-    if (wereTaken || areWaiting || this.#waiting.size >= this.#order.size) return false;
+    if (wereTaken || this.#waiting.size >= this.#order.size) return false;
     return performance.now() >= this.#retryAt && (await this.#launch());
   }
 
@@ -127,7 +128,7 @@ class Pool {
       this.#waiting.delete(name);
       const taker = records.find((record) => record.vmm !== undefined && record.vmm.pid === vmm?.pid);
       this.#context.log.info(
-        taker === undefined ? `VM ${name} is gone` : `VM ${name} was taken: it is ${taker.name} now`,
+        taker === undefined ? `VM ${name} is gone: taken or removed` : `VM ${name} was taken: it is ${taker.name} now`,
       );
       wereTaken = true;
     }
@@ -155,18 +156,6 @@ class Pool {
     }
   }
 
-  /** @returns whether jobs wait for room; then all that they lack and that is had by VMs that wait was given up */
-  async #giveWay(): Promise<boolean> {
-    const { capacity } = this.#host;
-    for (;;) {
-      const [first] = await capacity.waiting();
-      if (first === undefined) return false;
-      const [name] = this.#waiting.keys();
-      if (name === undefined || (await capacity.shortage(first)).shortage === undefined) return true;
-      await this.#giveUp(name, `VM ${first.name} waits for room`);
-    }
-  }
-
   async #giveUp(name: string, reason: string): Promise<void> {
     const { log } = this.#context;
     const incarnation = this.#waiting.get(name)?.incarnation ?? '';
@@ -186,7 +175,10 @@ class Pool {
       const isLaunched = await this.#launchInRoom(request);
       if (!isLaunched && !this.#isShort) log.info('there is no room for more VMs that wait');
       this.#isShort = !isLaunched;
-      if (!isLaunched) return false;
+      if (!isLaunched) {
+        this.#retryAt = performance.now() + this.times.noRoomMs;
+        return false;
+      }
     } catch (error) {
       if (signal.aborted || !this.#wasFilled) throw error;
       log.warn(`no VM could be launched for the pool: ${toVmRunnerError(error).message}`);
@@ -201,11 +193,13 @@ class Pool {
 
   async #request(): Promise<CreateRequest> {
     const { vm } = this.#order;
-    // Jobs may have asked the registry meanwhile; it is theirs to do.
-    const boot = await bootFiles(this.#host, { image: vm.image, pull: 'if-not-present' }, this.#context);
+    const { provider } = this.#host;
+    // To ask the registry again is for jobs to do.
+    const image = { image: vm.image, pull: 'if-not-present' as const };
+    const boot = provider.bootsImages ? await bootFiles(this.#host, image, this.#context) : undefined;
     return {
       ...vm,
-      cpus: vm.cpus ?? (await this.#host.provider.defaultCpus(boot, this.#context)),
+      cpus: vm.cpus ?? (await provider.defaultCpus(boot, this.#context)),
       diskMiB: vm.diskMiB ?? DEFAULT_DISK_MIB,
       name: randomPoolName(),
       incarnation: randomBytes(16).toString('hex'),

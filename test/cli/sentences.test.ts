@@ -129,7 +129,7 @@ describe('help', () => {
     expect(commands).toEqual([
       ...['run', 'ps', 'exec', 'cp', 'logs', 'inspect', 'events', 'commit', 'rm', 'images'],
       ...['image pull', 'image inspect', 'image rm', 'image prepare', 'image import', 'image export'],
-      ...['templates', 'templates rm', 'gc', 'doctor', 'config', 'explain'],
+      ...['templates', 'templates rm', 'pool', 'gc', 'doctor', 'config', 'explain'],
     ]);
     for (const command of commands) {
       const { exitCode, stdout } = await vmRunner([...command.split(' '), '--help'], { home });

@@ -2,10 +2,9 @@ import { existsSync } from 'node:fs';
 
 import { abortReason } from '../../core/deadline.js';
 import { toVmRunnerError, VmRunnerError } from '../../core/errors.js';
-import { DEFAULT_DISK_MIB } from '../../core/job.js';
 import type { VmRecord } from '../../store/record.js';
 import type { CreateRequest } from '../provider.js';
-import { newRecord, waitUntilUp } from '../vm-process.js';
+import { waitsFor, waitUntilUp } from '../vm-process.js';
 import { loadState } from './clone.js';
 import { START_TIMEOUT_MS } from './launch.js';
 import type { QemuHost, StartContext } from './plan.js';
@@ -15,7 +14,6 @@ import type { Template, TemplateStore } from './templates.js';
 
 /** Who wants a VM that waits. */
 export interface Claim {
-  readonly host: QemuHost;
   readonly provider: string;
   readonly request: CreateRequest;
   /** Of the template that the VM must have. */
@@ -23,49 +21,18 @@ export interface Claim {
   readonly means: Pick<Means, 'confinement'>;
 }
 
-/** Whether a VM waits and is what would be made for the request: also not confined less, and with no other memory. */
-export function fits(record: VmRecord, { host, provider, request, key, means }: Claim): boolean {
-  const { processes, store, isolateTemplates } = host;
-  const { boot, network, diskMiB = DEFAULT_DISK_MIB } = request;
-  const { owner, vmm } = record;
+/** Whether a VM waits that is what would be made for a request: also not confined less, and with no other memory. */
+export function fits(
+  record: VmRecord,
+  { provider, request, key, means }: Claim,
+  { processes, store, isolateTemplates }: QemuHost,
+): boolean {
   return (
-    record.state === 'pooled' &&
-    record.provider === provider &&
+    waitsFor(record, { provider, request, processes }) &&
     record.template === key &&
-    record.imageDigest === (boot?.image ?? boot?.base.root)?.digest &&
-    record.network === network &&
-    record.diskMiB === diskMiB &&
     (record.vmmUid !== undefined) === (means.confinement.groups !== undefined) &&
-    existsSync(store.vms.paths(record.name).memory) === isolateTemplates &&
-    // An orphan is for the reaper.
-    owner !== undefined &&
-    processes.isAlive(owner) &&
-    vmm !== undefined &&
-    processes.isAlive(vmm)
+    existsSync(store.vms.paths(record.name).memory) === isolateTemplates
   );
-}
-
-/**
- * Makes a VM that waits the one of the request. Whoever is killed meanwhile leaves it under its old or its new name, with its process in
- * the record: it is the pool's, or an orphan.
- * @returns `undefined` when somebody else has it by now
- */
-export async function takeOver(name: string, claim: Claim): Promise<VmRecord | undefined> {
-  const { host, provider, request } = claim;
-  const { vms } = host.store;
-  const lock = await vms.tryLock(name);
-  if (lock === undefined) return undefined;
-  try {
-    const { agents } = vms.paths(request.name);
-    const mine = newRecord(request, { provider, endpoint: { kind: 'serial', paths: agents } });
-    return await vms.rename(name, request.name, (record) => {
-      if (!fits(record, claim)) return undefined;
-      const { template, vmm } = record;
-      return { ...mine, template, vmm };
-    });
-  } finally {
-    await lock.release();
-  }
 }
 
 /**

@@ -1,9 +1,9 @@
 import { VmRunnerError } from '../../core/errors.js';
 import type { VmRecord } from '../../store/record.js';
 import type { CreateContext, CreateRequest, PooledRequest, WarmPool } from '../provider.js';
-import { writeLaunchedAs } from '../vm-process.js';
+import { takeOver, writeLaunchedAs } from '../vm-process.js';
 import { answers } from './boot.js';
-import { fits, runClaimed, takeOver } from './claim.js';
+import { fits, runClaimed } from './claim.js';
 import { launchClone } from './clone.js';
 import { hostCpu } from './host-cpu.js';
 import { obtainTemplate } from './obtain-template.js';
@@ -59,10 +59,13 @@ export class QemuPool implements WarmPool {
     const template = await this.#recall(key);
     // What was taken away is not used any more, though QEMUs have it open.
     if (template === undefined) return undefined;
-    const claim = { host: this.#host, provider: this.#provider, request, key, means };
+    const wanted = { provider: this.#provider, request, key, means };
+    const isFit = (record: VmRecord): boolean => fits(record, wanted, this.#host);
+    const { agents } = store.vms.paths(request.name);
+    const made = { provider: this.#provider, endpoint: { kind: 'serial' as const, paths: agents } };
     const { records } = await store.vms.list();
-    for (const { name } of records.filter((record) => fits(record, claim))) {
-      const record = await takeOver(name, claim);
+    for (const { name } of records.filter(isFit)) {
+      const record = await takeOver(store, name, { request, made, fits: isFit });
       if (record === undefined) continue;
       warnOfMeans(means, context.log);
       await store.events.add('vm', 'claimed', name, { by: record.name }, context.log);
