@@ -7,7 +7,7 @@ import { fits, runClaimed } from './claim.js';
 import { launchClone } from './clone.js';
 import { hostCpu } from './host-cpu.js';
 import { obtainTemplate } from './obtain-template.js';
-import type { QemuHost } from './plan.js';
+import type { QemuHost, VmPlan } from './plan.js';
 import { chooseMeans, planVm, required, warnOfMeans, type Means } from './plan-vm.js';
 import { templateKey } from './template-key.js';
 import { TemplateStore, type Template } from './templates.js';
@@ -46,9 +46,7 @@ export class QemuPool implements WarmPool {
   async launch(request: CreateRequest, context: CreateContext): Promise<VmRecord> {
     const plan = await planVm(this.#host, this.#provider, request, context);
     await writeLaunchedAs(plan.paths, plan.name);
-    const key = templateKey(plan, await hostCpu());
-    const template = await obtainTemplate(this.#host, this.#templates, plan, key, { ...context, retry: false });
-    await launchClone(this.#host, plan, template, answers, context);
+    await launchClone(this.#host, plan, await this.#obtain(plan, context), answers, context);
     return this.#host.store.vms.update(plan.name, { state: 'pooled' });
   }
 
@@ -74,6 +72,20 @@ export class QemuPool implements WarmPool {
       return undefined;
     }
     return undefined;
+  }
+
+  /** One that is damaged is gone when that is told, and another one can be made. */
+  async #obtain(plan: VmPlan, context: CreateContext): Promise<Template> {
+    const key = templateKey(plan, await hostCpu());
+    const obtain = (): Promise<Template> =>
+      obtainTemplate(this.#host, this.#templates, plan, key, { ...context, retry: false });
+    try {
+      return await obtain();
+    } catch (error) {
+      if (!(error instanceof VmRunnerError) || error.code !== 'store-damaged') throw error;
+      context.log.warn(`another template is made: ${error.message}`);
+      return obtain();
+    }
   }
 
   async #key({ cpus, memoryMiB, boot }: PooledRequest, { qemu, acceleration }: Means): Promise<string> {

@@ -111,6 +111,15 @@ describe('QemuPool', () => {
     expect(await store.vms.names()).toEqual([FIRST]);
   });
 
+  it('makes another template when the one that was there is damaged', async () => {
+    const { launch, store } = await setUp();
+    const { template = '' } = await launch(FIRST);
+    const state = path.join(store.paths.templates, template, 'state');
+    await writeFile(state, 'X');
+    expect(await launch(SECOND)).toMatchObject({ state: 'pooled', template });
+    expect(await readFile(state, 'utf8')).toBe('STATE');
+  });
+
   it('tells by a fingerprint that its VMs are of no use any more', async () => {
     const { launch, provider, request, templates, qemu } = await setUp();
     const { template = '' } = await launch(FIRST);
