@@ -20,6 +20,7 @@ import { imageRm } from './commands/image/rm.js';
 import { images } from './commands/images.js';
 import { inspect } from './commands/inspect.js';
 import { logs } from './commands/logs.js';
+import { pool } from './commands/pool.js';
 import { ps } from './commands/ps.js';
 import { rm } from './commands/rm.js';
 import { runCommand } from './commands/run.js';
@@ -42,7 +43,7 @@ export const CATALOG: readonly CommandGroup[] = [
       ...[templates, templatesRm],
     ],
   },
-  { title: 'This host', commands: [doctor, gc, config] },
+  { title: 'This host', commands: [doctor, gc, pool, config] },
   { title: 'Help', commands: [explain, completion] },
 ];
 

@@ -37,6 +37,18 @@ export const INTERVAL: ValueKind<number> = {
   },
 };
 
+const MOST_POOLED = 1000;
+
+/** How many VMs a pool has. */
+export const POOL_SIZE: ValueKind<number> = {
+  reason: 'not a number of VMs',
+  hint: `Give a whole number from 1 to ${MOST_POOLED}.`,
+  parse: (text) => {
+    const size = Number(text);
+    return /^\d+$/.test(text) && size >= 1 && size <= MOST_POOLED ? size : undefined;
+  },
+};
+
 /** A whole number, or `all` of them. */
 export const LINES: ValueKind<number> = {
   reason: 'not a number of lines',

@@ -149,7 +149,7 @@ describe('help', () => {
       ...['run', 'exec', 'attach', 'cp', 'commit', 'rm'],
       ...['ps', 'stats', 'logs', 'inspect', 'events', 'images'],
       ...['image pull', 'image inspect', 'image rm', 'image prepare', 'image import', 'image export'],
-      ...['templates', 'templates rm', 'doctor', 'gc', 'config', 'explain', 'completion'],
+      ...['templates', 'templates rm', 'doctor', 'gc', 'pool', 'config', 'explain', 'completion'],
     ]);
     for (const command of commands) {
       const { exitCode, stdout } = await vmRunner([...command.split(' '), '--help'], { home });

@@ -88,9 +88,9 @@ async function startClone(
  * Waits until the agent answers if this is the first clone since this host was started: what was saved before that might
  * believe in something that is no longer so, and hang.
  */
-async function prove(
+export async function prove(
   templates: TemplateStore,
-  template: Template,
+  template: Pick<Template, 'paths'>,
   { endpoint }: VmRecord,
   { agentAnswers, signal }: StartContext,
 ): Promise<void> {
@@ -113,7 +113,7 @@ function cannotClone(cause: VmRunnerError): VmRunnerError {
 }
 
 /** Of the evidence as much as fits in one line. */
-function lastLine(detail: string | undefined): string {
+export function lastLine(detail: string | undefined): string {
   const line = detail?.trimEnd().split('\n').at(-1) ?? '';
   return line === '' ? '' : ` (${line})`;
 }
