@@ -10,7 +10,7 @@ import type { StorePaths } from './paths.js';
 /** What can happen on a host, by what it happens to. */
 export const EVENT_ACTIONS = {
   vm: [
-    ...['waiting', 'admitted', 'created', 'ready', 'failed', 'program-started', 'program-ended'],
+    ...['waiting', 'admitted', 'created', 'ready', 'failed', 'program-started', 'program-ended', 'program-detached'],
     ...['died', 'kept', 'destroyed', 'reaped'],
   ],
   image: ['built', 'pulled', 'imported', 'made', 'removed'],

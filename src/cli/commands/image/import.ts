@@ -9,7 +9,11 @@ export const imageImport: Command = {
   description:
     'Brings an image into the store from oci:DIR[:TAG], docker-archive:FILE (docker save) or rootfs:FILE (a tar of a whole root), and gives it a name: local/NAME.',
   flags: [{ name: 'quiet', short: 'q', doc: 'Say nothing but warnings and errors' }],
-  operands: { usage: 'SOURCE NAME', least: 2, most: 2 },
+  operands: { usage: 'SOURCE NAME', least: 2, most: 2, words: ['file'] },
+  examples: [
+    ['docker save app:1 -o app.tar && vm-runner image import docker-archive:app.tar app', 'Take one from docker'],
+    ['vm-runner image import rootfs:root.tar.zst bare', 'Take a whole root'],
+  ],
   run: async (flags, world) => {
     const [source = '', name = ''] = flags.operands;
     const reference = absoluteReference(source, world.cwd);

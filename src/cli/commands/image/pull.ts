@@ -9,7 +9,8 @@ export const imagePull: Command = {
   description:
     'Asks the registry of each image for it and brings what is missing here. What was interrupted goes on where it stopped.',
   flags: [{ name: 'quiet', short: 'q', doc: 'Print digests only' }],
-  operands: { usage: 'REF…', least: 1, most: Infinity },
+  operands: { usage: 'REF…', least: 1, most: Infinity, words: ['image'] },
+  examples: [['vm-runner image pull node:22 ghcr.io/org/ci:stable', 'Before the first job asks for them']],
   run: async (flags, world) => {
     const references = allowedReferences(flags.operands, world.cwd, await world.config());
     const host = await openCliHost(world);
