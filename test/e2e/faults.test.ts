@@ -5,7 +5,7 @@ import { describe, expect, inject, it } from 'vitest';
 
 import { homeWithImages, qemuProcesses, WITHOUT_TEMPLATES } from '../support/e2e.js';
 import { errorsIn, steps } from '../support/faults/faulty-host.js';
-import { leftovers } from '../support/faults/leftovers.js';
+import { cgroupsOf, leftovers } from '../support/faults/leftovers.js';
 import {
   runProgram,
   startProgram,
@@ -15,8 +15,6 @@ import {
 } from '../support/faults/program.js';
 
 const SMALL = ['--network', 'none', '--memory', '512M'];
-/** By itself, or by its own job where that can be seen. */
-const VM_ENDED = ['vm-died', 'guest-ended'];
 const LATER: Fault = { act: `clock:${8 * 86_400_000}` };
 
 /** A store with the default image, and jobs in real guests. */
@@ -79,6 +77,19 @@ describe('kill -9 of the program', () => {
       await host.run(job, { act: 'kill', at });
       await host.expectNoLeak(about);
     }
+    await host.expectNextJob();
+  });
+
+  it('before a VM has its record leaves control groups, which gc takes', async () => {
+    const host = await guestHost();
+    expect(await host.run(host.job('--keep', '--', 'true'))).toMatchObject({ exitCode: 0 });
+    const hasGroups = cgroupsOf(host.home).length;
+    expect(await host.run(['rm', '-f', 'vm-job'])).toMatchObject({ exitCode: 0 });
+    expect(cgroupsOf(host.home)).toEqual([]);
+    const killed = await host.run(host.job('--', 'true'), { act: 'kill', match: /^mkdir home\/vms\/vm-job$/ });
+    expect(killed).toMatchObject({ killed: true });
+    expect(cgroupsOf(host.home)).toHaveLength(hasGroups);
+    await host.expectNoLeak();
     await host.expectNextJob();
   });
 
@@ -167,19 +178,45 @@ describe('a job', () => {
     ['that closes its output goes on', 'exec >&- 2>&-; exit 5', 5, []],
     ['that kills process 1 of its root does not reach it', 'kill -9 1; sleep 1; exit 6', 6, []],
     ['that kills all that it sees ends itself alone', 'for p in /proc/[0-9]*; do kill -9 "${p#/proc/}"; done', 137, []],
-    ['that panics its kernel ends its VM', 'echo c > /proc/sysrq-trigger; sleep 600', 125, VM_ENDED],
-    ['that powers off its machine ends its VM', 'echo o > /proc/sysrq-trigger; sleep 600', 125, VM_ENDED],
-    ['that resets its machine ends its VM', 'echo b > /proc/sysrq-trigger; sleep 600', 125, VM_ENDED],
+    ['that panics its kernel ends its VM', 'echo c > /proc/sysrq-trigger; sleep 600', 125, ['guest-ended']],
+    ['that powers off its machine ends its VM', 'echo o > /proc/sysrq-trigger; sleep 600', 125, ['guest-ended']],
+    ['that resets its machine ends its VM', 'echo b > /proc/sysrq-trigger; sleep 600', 125, ['guest-ended']],
   ];
 
   it.each(JOBS)('%s', async (_what, script, wanted, errors) => {
     const host = await guestHost();
     const { exitCode, stderr } = await host.run(host.job('--timeout', '15s', '--', 'bash', '-c', script));
     const told = errorsIn(stderr);
-    expect(exitCode, stderr).toBe(wanted);
-    expect(told.length, stderr).toBe(errors.length === 0 ? 0 : 1);
-    if (told[0] !== undefined) expect(errors, stderr).toContain(told[0]);
+    expect({ exitCode, told }, stderr).toEqual({ exitCode: wanted, told: errors });
     expect(qemuProcesses(host.home)).toEqual([]);
+    await host.expectNextJob();
+    await host.expectNoLeak();
+  });
+
+  it('that fills its disk while no stage watches meets its limit, and its VM goes on', async () => {
+    const host = await guestHost();
+    const fill = 'head -c 300m /dev/urandom >/var/tmp/f; sync /var/tmp/f || echo full >/dev/shm/done';
+    const job = host.job('--keep', '--disk', '64M', '--', 'sh', '-c', `(sleep 1; ${fill}) >/dev/null 2>&1 & exit 0`);
+    expect(await host.run(job)).toMatchObject({ exitCode: 0 });
+    const disk = path.join(host.home, 'vms/vm-job/disk.qcow2');
+    // Nothing looks at it but this test, from outside.
+    let before = -1;
+    const isStill = async (): Promise<boolean> => {
+      const { size } = await stat(disk);
+      const still = size === before && size > 64 * 2 ** 20;
+      before = size;
+      return still;
+    };
+    await expect.poll(isStill, { timeout: 120_000, interval: 1000 }).toBe(true);
+    expect(before).toBeLessThan(90 * 2 ** 20);
+    const asking = ['exec', 'vm-job', '--', 'sh', '-c', 'until cat /dev/shm/done; do sleep 0.1; done 2>/dev/null'];
+    const { exitCode, stdout, stderr } = await host.run(asking);
+    expect({ exitCode, stdout, errors: errorsIn(stderr) }, stderr).toEqual({
+      exitCode: 0,
+      stdout: 'full\n',
+      errors: [],
+    });
+    expect(await host.run(['rm', '-f', 'vm-job'])).toMatchObject({ exitCode: 0 });
     await host.expectNextJob();
     await host.expectNoLeak();
   });

@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { delay } from '../../core/deadline.js';
 import { fileError, systemCode } from '../../core/errors.js';
+import type { CollectOptions, Garbage } from '../../core/garbage.js';
 
 /** What one VM may have of its host, with all of QEMU's threads. */
 export interface CgroupLimits {
@@ -20,6 +21,8 @@ interface Hierarchy {
 const OURS = 'vm-runner';
 const REMOVE_MS = 2000;
 const POLL_MS = 5;
+/** Longer than their maker may wait for what it needs before it can write a record. */
+const HALF_MADE_AGE_MS = 600_000;
 
 /**
  * Makes the control groups of a VM where this host lets us: version 2 of them, else version 1. Never needed: where there are none, or
@@ -57,6 +60,41 @@ export async function removeCgroups(directories: readonly string[]): Promise<voi
       if (performance.now() > end) throw fileError('remove a control group', directory, { code: 'EBUSY' });
       await delay(POLL_MS);
     }
+  }
+}
+
+/** All control groups of ours whose names end so, where new ones would be made. @param ending as the names of one store have it */
+export function cgroupsNamed(ending: string): readonly string[] {
+  return hierarchies().flatMap(({ parent }) => {
+    const ours = path.join(parent, OURS);
+    return namesIn(ours)
+      .filter((name) => name.endsWith(ending))
+      .map((name) => path.join(ours, name));
+  });
+}
+
+/**
+ * Takes away control groups in which nothing runs and which no record names: their maker died before it could write one, or
+ * the record was damaged.
+ * @param named by records
+ */
+export function sweepCgroups(
+  ending: string,
+  named: ReadonlySet<string>,
+  { dryRun, now }: CollectOptions,
+): readonly Garbage[] {
+  return cgroupsNamed(ending)
+    .filter((directory) => !named.has(directory) && isLeft(directory, now) && (dryRun || tryRemove(directory)))
+    .map((name) => ({ kind: 'half-made', name, reason: 'its VM was never made', bytes: 0 }));
+}
+
+function isLeft(directory: string, now: number): boolean {
+  try {
+    const isOld = now - statSync(directory).mtimeMs > HALF_MADE_AGE_MS;
+    return isOld && readFileSync(path.join(directory, 'cgroup.procs'), 'utf8') === '';
+  } catch {
+    // Gone since, or not ours to look at.
+    return false;
   }
 }
 
@@ -140,6 +178,16 @@ function makeDirectory(directory: string): void {
     mkdirSync(directory);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
+  }
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch {
+    // None was ever made here.
+    return [];
   }
 }
 

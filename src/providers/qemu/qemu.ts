@@ -1,6 +1,7 @@
 import { abortReason } from '../../core/deadline.js';
 import { VmRunnerError } from '../../core/errors.js';
 import type { Finding } from '../../core/finding.js';
+import type { CollectOptions, Garbage } from '../../core/garbage.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import type { ImageLibrary } from '../../images/library.js';
 import type { ProgramUser } from '../../process/confine.js';
@@ -12,8 +13,8 @@ import type { BootFiles, CreateContext, CreateRequest, Provider, VmReport } from
 import { destroyVm, newRecord } from '../vm-process.js';
 import { chooseAcceleration, type AccelerationChoice, type AccelerationOptions } from './acceleration.js';
 import { probeAcceleration } from './acceleration-probe.js';
-import { ranOutOfMemory, removeCgroups } from './cgroup.js';
-import { hostConfinement, probeConfinement, vmConfinement, warnOfRoot } from './confinement.js';
+import { ranOutOfMemory, removeCgroups, sweepCgroups } from './cgroup.js';
+import { cgroupEnding, hostConfinement, probeConfinement, vmConfinement, warnOfRoot } from './confinement.js';
 import { readEvents } from './events.js';
 import { identifyQemu } from './identity.js';
 import { qmpArgument } from './machine.js';
@@ -127,6 +128,15 @@ export class QemuProvider implements Provider {
       graceMs: 0,
       ended: async (record) => removeCgroups(record?.cgroups ?? []),
     });
+  }
+
+  async sweep(how: CollectOptions): Promise<readonly Garbage[]> {
+    const { vms, paths } = this.#host.store;
+    const { records, damaged } = await vms.list();
+    // One that cannot be read may name any of them; a newer vm-runner's goes on.
+    if (damaged.length > 0) return [];
+    const named = new Set(records.flatMap(({ cgroups = [] }) => cgroups));
+    return sweepCgroups(cgroupEnding(paths.home), named, how);
   }
 
   async check(images: ImageLibrary, context: Pick<CreateContext, 'log' | 'signal'>): Promise<readonly Finding[]> {

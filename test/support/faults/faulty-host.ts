@@ -70,3 +70,8 @@ export function steps(count: number, most: number): readonly number[] {
 export function errorsIn(stderr: string): string[] {
   return [...stderr.matchAll(/^vm-runner: error\[([a-z-]+)\]: /gm)].map((match) => match[1] ?? '');
 }
+
+/** Whether the program came so far that it could say something: what Node itself cannot have is not told by us. */
+export function isOurs(stderr: string): boolean {
+  return /^vm-runner: /m.test(stderr);
+}
