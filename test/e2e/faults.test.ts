@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
 
 import { homeWithImages, qemuProcesses, WITHOUT_TEMPLATES } from '../support/e2e.js';
-import { errorsIn, steps } from '../support/faults/faulty-host.js';
+import { errorsIn, steps, SWEEP } from '../support/faults/faulty-host.js';
 import { cgroupsOf, leftovers } from '../support/faults/leftovers.js';
 import {
   runProgram,
@@ -68,7 +68,7 @@ describe('kill -9 of QEMU', () => {
 });
 
 describe('kill -9 of the program', () => {
-  it('at steps of a clone leaves nothing', async () => {
+  it('at steps of a clone leaves nothing', SWEEP, async () => {
     const host = await guestHost();
     const job = host.job('--', 'true');
     const { operations } = await runProgram(job, { directory: host.directory, listed: true });
@@ -93,7 +93,7 @@ describe('kill -9 of the program', () => {
     await host.expectNextJob();
   });
 
-  it('at steps of making a template leaves nothing of it', async () => {
+  it('at steps of making a template leaves nothing of it', SWEEP, async () => {
     const host = await guestHost(WITHOUT_TEMPLATES);
     const job = host.job('--', 'true');
     const match = / home\/(tmp|templates|vms)\/|^spawn /;

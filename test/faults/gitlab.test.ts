@@ -3,7 +3,7 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { faultyHost, steps } from '../support/faults/faulty-host.js';
+import { faultyHost, steps, SWEEP } from '../support/faults/faulty-host.js';
 import { processesOf } from '../support/faults/leftovers.js';
 import { runProgram, startProgram, type Fault, type ProgramResult } from '../support/faults/program.js';
 import { attemptFiles, driverEnvironment, writeResponse } from '../support/gitlab-simulator/environment.js';
@@ -72,7 +72,7 @@ describe("kill -9 of GitLab's driver", () => {
     expect(await operations(config)).toEqual([]);
   });
 
-  it.each(KILLS)('at each step of prepare leaves nothing behind cleanup (%s)', { timeout: 240_000 }, async (act) => {
+  it.each(KILLS)('at each step of prepare leaves nothing behind cleanup (%s)', SWEEP, async (act) => {
     const { host, call, prepare, operations, expectDone, expectCleanup } = await runner();
     const all = await operations(prepare);
     await expectCleanup();
@@ -88,7 +88,7 @@ describe("kill -9 of GitLab's driver", () => {
     await expectCleanup();
   });
 
-  it.each(STAGES)('at each step of %s keeps the VM, in which it runs again', { timeout: 240_000 }, async (name) => {
+  it.each(STAGES)('at each step of %s keeps the VM, in which it runs again', SWEEP, async (name) => {
     const { host, call, prepare, stage, operations, expectDone, expectCleanup } = await runner();
     await expectDone(prepare);
     for (const before of STAGES.slice(0, STAGES.indexOf(name))) await expectDone(await stage(before));
@@ -123,7 +123,7 @@ describe("kill -9 of GitLab's driver", () => {
     await host.expectNoLeak();
   });
 
-  it('at each step of cleanup leaves what the next one, or gc, takes', { timeout: 240_000 }, async () => {
+  it('at each step of cleanup leaves what the next one, or gc, takes', SWEEP, async () => {
     const { host, call, prepare, operations, expectDone, expectCleanup } = await runner();
     await expectDone(prepare);
     const all = await operations(['cleanup']);

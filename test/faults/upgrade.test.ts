@@ -3,7 +3,7 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { faultyHost, steps } from '../support/faults/faulty-host.js';
+import { faultyHost, steps, SWEEP } from '../support/faults/faulty-host.js';
 import { STORE_VERSION } from '../../src/store/version.js';
 
 /** What bringing a store up to date touches. */
@@ -39,23 +39,19 @@ async function oldHost() {
 }
 
 describe('kill -9 of the program while it brings a store up to date', () => {
-  it.each(['kill', 'torn'] as const)(
-    'lets the next one finish, and a VM goes on (%s)',
-    { timeout: 240_000 },
-    async (act) => {
-      const { run, operations, age, expectNew, expectNextJob, expectNoLeak } = await oldHost();
+  it.each(['kill', 'torn'] as const)('lets the next one finish, and a VM goes on (%s)', SWEEP, async (act) => {
+    const { run, operations, age, expectNew, expectNextJob, expectNoLeak } = await oldHost();
+    await age();
+    const all = await operations(['ps'], MIGRATION);
+    expect(all.length).toBeGreaterThan(20);
+    for (const at of steps(all.length, 5)) {
+      const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
       await age();
-      const all = await operations(['ps'], MIGRATION);
-      expect(all.length).toBeGreaterThan(20);
-      for (const at of steps(all.length, 5)) {
-        const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
-        await age();
-        const { killed, stderr } = await run(['ps'], { act, match: MIGRATION, at });
-        expect(killed, `${about}\n${stderr}`).toBe(true);
-        await expectNew(about);
-      }
-      await expectNextJob();
-      await expectNoLeak();
-    },
-  );
+      const { killed, stderr } = await run(['ps'], { act, match: MIGRATION, at });
+      expect(killed, `${about}\n${stderr}`).toBe(true);
+      await expectNew(about);
+    }
+    await expectNextJob();
+    await expectNoLeak();
+  });
 });

@@ -59,6 +59,9 @@ export async function faultyHost(directory?: string): Promise<FaultyHost> {
   };
 }
 
+/** For a test of many steps. */
+export const SWEEP = { timeout: process.env['FAULTS'] === 'all' ? 3_600_000 : 240_000 };
+
 /** Which of `count` steps are tried: all of them with FAULTS=all, else those of a spread that is the same every time. */
 export function steps(count: number, most: number): readonly number[] {
   const all = Array.from({ length: count }, (_, index) => index + 1);
