@@ -25,6 +25,30 @@ export function moment(now: number): ValueKind<number> {
   };
 }
 
+const LEAST_INTERVAL_MS = 200;
+
+/** Milliseconds between two looks at something. */
+export const INTERVAL: ValueKind<number> = {
+  reason: 'not a time between samples',
+  hint: `Give seconds, or a number with ms, s, m, h or d, of at least ${LEAST_INTERVAL_MS}ms, as in 5s.`,
+  parse: (text) => {
+    const interval = parseDuration(text);
+    return interval !== undefined && interval >= LEAST_INTERVAL_MS ? interval : undefined;
+  },
+};
+
+const MOST_POOLED = 1000;
+
+/** How many VMs a pool has. */
+export const POOL_SIZE: ValueKind<number> = {
+  reason: 'not a number of VMs',
+  hint: `Give a whole number from 1 to ${MOST_POOLED}.`,
+  parse: (text) => {
+    const size = Number(text);
+    return /^\d+$/.test(text) && size >= 1 && size <= MOST_POOLED ? size : undefined;
+  },
+};
+
 /** A whole number, or `all` of them. */
 export const LINES: ValueKind<number> = {
   reason: 'not a number of lines',

@@ -9,7 +9,7 @@ import type { Demand } from '../store/room.js';
 export interface ListedVm {
   readonly name: string;
   /** `damaged`: its record cannot be read, or a newer vm-runner wrote it; `unfinished`: it has none (yet). */
-  readonly state: 'creating' | 'ready' | 'kept' | 'orphan' | 'damaged' | 'unfinished' | 'ended' | 'waiting';
+  readonly state: 'pooled' | 'creating' | 'ready' | 'kept' | 'orphan' | 'damaged' | 'unfinished' | 'ended' | 'waiting';
   readonly record: VmRecord | undefined;
   readonly orphan: OrphanReason | undefined;
   /** Why the record cannot be read. */

@@ -50,11 +50,37 @@ export interface VmReport {
   readonly outOfMemory: boolean;
 }
 
+/** VMs that wait for a job, started as far as they can be without one. */
+export interface WarmPool {
+  /**
+   * Differs from what it was before when VMs that were launched then are of no use for such a request any more: its template or its
+   * image is another one, or gone.
+   */
+  fingerprint(request: PooledRequest, context: Pick<CreateContext, 'log' | 'signal'>): Promise<string>;
+  /**
+   * Makes a VM that waits: its record says so in the end. When it throws, the record may be there: `destroy` takes away what is
+   * left.
+   */
+  launch(request: CreateRequest, context: CreateContext): Promise<VmRecord>;
+  /**
+   * Takes a VM that waits for such a request, gives it the name and the owner that the request says, and has it run. One whose guest
+   * does not run then is taken away, and a line says why.
+   * @returns `undefined` when none waits that fits
+   * @throws invalid-input when a VM of that name exists.
+   */
+  claim(request: CreateRequest, context: CreateContext): Promise<VmRecord | undefined>;
+}
+
+/** What a VM that waits must have for the request that takes it. */
+export type PooledRequest = Pick<CreateRequest, 'boot' | 'cpus' | 'memoryMiB'>;
+
 /** Makes, finds and destroys VMs. Deals in data: it never talks to an agent. */
 export interface Provider {
   readonly name: string;
   /** Whether `create` wants the files of an image. */
   readonly bootsImages: boolean;
+  /** `undefined` where VMs start no faster by waiting. */
+  readonly pool?: WarmPool | undefined;
   /** How many processors a VM gets whose job does not say. */
   defaultCpus(boot: BootFiles | undefined, context: Pick<CreateContext, 'log' | 'signal'>): Promise<number>;
   /**

@@ -34,6 +34,7 @@ export async function withAgent<T>(
   options: AttachOptions = {},
 ): Promise<T> {
   const { timeoutMs = ATTACH_TIMEOUT_MS, connectError = () => attachError(record.name, timeoutMs) } = options;
+  if (record.state === 'pooled') throw guestless(record.name);
   using watch = watchVm(host, record, log, { ...WATCH_TIMES, ...options.times });
   const either = AbortSignal.any([signal, watch.signal]);
   try {
@@ -95,6 +96,13 @@ async function withConsole(host: Pick<Host, 'store'>, record: VmRecord, error: V
     cause: error.cause ?? error,
     ...(error.subject === undefined ? {} : { subject: error.subject }),
     ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
+}
+
+function guestless(name: string): VmRunnerError {
+  return new VmRunnerError('invalid-input', 'VM waits in the pool: it has no guest yet', {
+    subject: name,
+    hint: 'It gets one, and another name, from the job that takes it.',
   });
 }
 

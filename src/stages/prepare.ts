@@ -12,6 +12,8 @@ import type { LocalImage } from '../images/image.js';
 import type { BootFiles, Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
 import { withAgent } from './attach.js';
+import { bootFiles } from './boot-files.js';
+import { claim } from './claim.js';
 import { cleanup } from './cleanup.js';
 import { enterImage, programDefaults } from './enter.js';
 import { reapOrphans } from './reap.js';
@@ -78,7 +80,7 @@ function aboutVm({ image, cpus, memoryMiB, template, frontEnd, job }: VmRecord):
   return { image, cpus, memoryMiB, start, frontEnd, ...(job === undefined ? {} : { job }) };
 }
 
-/** Its room is held for it until there is a record, which says itself what the VM has. */
+/** Its room is held for it until there is a record, which says itself what the VM has. One that waits in the pool has it already. */
 async function createInRoom(
   host: Host,
   request: PrepareRequest,
@@ -91,15 +93,18 @@ async function createInRoom(
   const cpus = vm.cpus ?? (await provider.defaultCpus(boot, context));
   const { memoryMiB, diskMiB = DEFAULT_DISK_MIB } = vm;
   const demand = { cpus, memoryMiB, diskMiB };
+  const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
+  const create = { ...vm, ...request, ...demand, incarnation };
+  const claimed = await claim(host, { ...create, boot }, { ...context, agentAnswers });
+  if (claimed !== undefined) return claimed;
   const askedMs = context.timeline.elapsedMs;
   const reservation = await reserve(host, { name, incarnation, demand, waitMs }, context);
   try {
     const waitedLong = context.timeline.elapsedMs - askedMs > IMAGE_STAYS_MS;
     const files =
       boot !== undefined && waitedLong ? await bootFiles(host, { ...vm, pull: 'if-not-present' }, context) : boot;
-    const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
-    const create = { ...vm, ...request, ...demand, boot: files, incarnation };
-    return await context.timeline.measure('create', () => provider.create(create, { ...context, agentAnswers }));
+    const make = (): Promise<VmRecord> => provider.create({ ...create, boot: files }, { ...context, agentAnswers });
+    return await context.timeline.measure('create', make);
   } finally {
     await reservation.release();
   }
@@ -110,13 +115,6 @@ function imageless(provider: string, image: string): VmRunnerError {
     subject: image,
     hint: 'Leave the image out for a dry run.',
   });
-}
-
-/** All files that the VM boots from: those of every VM, and the image's own. */
-async function bootFiles(host: Host, { image, pull }: VmRequest, { log, signal }: StageContext): Promise<BootFiles> {
-  // First what may not be there, then what may have to be built.
-  const own = image === DEFAULT_IMAGE ? undefined : await host.images.resolve(image, { log, signal, pull });
-  return { base: await host.images.baseGuest({ log, signal }), image: own };
 }
 
 /** Waits for the agent behind an endpoint, and lets go of it. */

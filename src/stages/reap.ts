@@ -3,7 +3,6 @@ import { stat } from 'node:fs/promises';
 import { VmRunnerError, systemCode, toVmRunnerError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
 import type { Host } from '../providers/provider.js';
-import { acquireLock } from '../store/lock.js';
 import { boundConsole } from '../store/logs.js';
 import type { VmRecord } from '../store/record.js';
 import { cleanup } from './cleanup.js';
@@ -95,7 +94,7 @@ export async function reapOrphans(host: Host, log: Log, now = Date.now()): Promi
  * name. One reaper a name at a time, and it looks again.
  */
 async function reap(host: Host, name: string, log: Log, now: number): Promise<OrphanReason | undefined> {
-  const lock = await acquireLock(`${host.store.paths.locks}/${name}.reap`, { processes: host.processes });
+  const lock = await host.store.vms.lock(name);
   try {
     const reason = await orphanReason(host, name, now);
     if (reason === undefined) return undefined;

@@ -6,6 +6,7 @@ import type { CreateContext, Host } from '../providers/provider.js';
 import type { Capacity, Standing } from '../store/capacity.js';
 import type { Demand } from '../store/room.js';
 import type { Ticket } from '../store/tickets.js';
+import { giveWay } from './give-way.js';
 import { reapOrphans } from './reap.js';
 
 export interface RoomRequest {
@@ -72,6 +73,11 @@ async function waitForRoom(
   try {
     while (!admission.isAdmitted) {
       const { place, waiting } = admission;
+      if (place === 1 && (await giveWay(host, ticket, log))) {
+        // Also for one that does not wait: what it lacks may be there now.
+        ({ ticket, admission } = await capacity.admit(ticket, signal));
+        continue;
+      }
       if (place !== toldPlace || timeline.elapsedMs - toldAt >= TELL_EVERY_MS) {
         reason = await whatFor(capacity, ticket);
         if (waitMs === 0) throw noRoom(waitMs, reason);
@@ -111,11 +117,11 @@ function noRoom(waitMs: number, reason: string): VmRunnerError {
   const when = waitMs === 0 ? 'now' : `within ${formatDuration(waitMs)}`;
   return new VmRunnerError('no-capacity', `no room for a VM on this host ${when}`, {
     subject: reason,
-    hint: 'See who has it with: vm-runner ps. Wait longer with --wait, or let fewer jobs run at once.',
+    hint: 'See who has it with: vm-runner ps. Wait longer with wait, or let fewer jobs run at once.',
   });
 }
 
-async function withdraw(capacity: Capacity, ticket: Ticket, log: Log): Promise<void> {
+export async function withdraw(capacity: Capacity, ticket: Ticket, log: Log): Promise<void> {
   try {
     await capacity.withdraw(ticket, AbortSignal.timeout(WITHDRAW_TIMEOUT_MS));
   } catch (error) {

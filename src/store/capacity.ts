@@ -94,6 +94,25 @@ export class Capacity {
     });
   }
 
+  /**
+   * As {@link admit} for one that does not queue: without room now, or while others wait, nothing is left of its ticket.
+   * @returns whether it holds its room
+   */
+  async tryAdmit(ticket: Ticket, signal: AbortSignal): Promise<boolean> {
+    return await this.#locked(signal, async (present) => {
+      const isFree = present.every((other) => other.isAdmitted);
+      const isAdmitted = isFree && (await this.#shortage(present, ticket.demand)) === undefined;
+      const admitted = { ...ticket, number: this.#nextNumber(present), seen: this.#uptime(), isAdmitted };
+      return { tickets: isAdmitted ? [...present, admitted] : present, result: isAdmitted };
+    });
+  }
+
+  /** Those that wait, first come first. Costs one read. */
+  async waiting(): Promise<readonly Ticket[]> {
+    const tickets = this.#live(await readTickets(this.#options.store.paths.capacity));
+    return tickets.filter(({ isAdmitted }) => !isAdmitted);
+  }
+
   /** What the ticket waits for; `undefined` when it is only for those before it. */
   async shortage({ incarnation, demand }: Ticket): Promise<{ readonly shortage?: Shortage; readonly held: Held }> {
     const tickets = this.#live(await readTickets(this.#options.store.paths.capacity));
@@ -120,8 +139,7 @@ export class Capacity {
   /** Where a ticket stands that is not the first: costs one read. `undefined` when a closer look is due. */
   async #standing({ number, incarnation }: Ticket): Promise<Admission | undefined> {
     if (number === 0) return undefined;
-    const tickets = this.#live(await readTickets(this.#options.store.paths.capacity));
-    const waiting = tickets.filter(({ isAdmitted }) => !isAdmitted);
+    const waiting = await this.waiting();
     const index = waiting.findIndex((other) => other.incarnation === incarnation);
     const own = waiting[index];
     if (own === undefined || index === 0 || this.#uptime() - own.seen > SEEN_EVERY_MS) return undefined;

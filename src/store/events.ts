@@ -10,8 +10,8 @@ import type { StorePaths } from './paths.js';
 /** What can happen on a host, by what it happens to. */
 export const EVENT_ACTIONS = {
   vm: [
-    ...['waiting', 'admitted', 'created', 'ready', 'failed', 'program-started', 'program-ended'],
-    ...['died', 'kept', 'destroyed', 'reaped'],
+    ...['pooled', 'claimed', 'waiting', 'admitted', 'created', 'ready', 'failed'],
+    ...['program-started', 'program-ended', 'program-detached', 'died', 'kept', 'destroyed', 'reaped'],
   ],
   image: ['built', 'pulled', 'imported', 'made', 'removed'],
   template: ['made', 'removed'],

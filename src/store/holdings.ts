@@ -20,9 +20,7 @@ export interface Holding {
  * other fields, is of a VM that takes room.
  */
 export async function readHoldings(vms: VmRecords): Promise<readonly Holding[]> {
-  const names = await vms.names();
-  const holdings = await Promise.all(names.map((name) => readHolding(name, vms.paths(name).record)));
-  return holdings.filter((holding) => holding !== undefined);
+  return vms.collect((name) => readHolding(name, vms.paths(name).record));
 }
 
 async function readHolding(name: string, record: string): Promise<Holding | undefined> {

@@ -79,6 +79,8 @@ export interface VmPaths {
   readonly exportQmp: string;
   /** Where the state of a guest that is saved comes out. */
   readonly save: string;
+  /** The name that the VM had when its process was started, when that was another one. */
+  readonly launchedAs: string;
   /** A copy of a template's memory, when the VM has one of its own. */
   readonly memory: string;
   /** Host ends of the agent's ports. */
@@ -114,6 +116,7 @@ export function vmPaths(store: StorePaths, name: string): VmPaths {
     export: at('nbd'),
     exportQmp: at('nbd.qmp'),
     save: at('save'),
+    launchedAs: at('launched-as'),
     memory: at('memory'),
     agents: [0, 1, 2, 3].map((port) => at(`agent.${port}`)),
     smolvm: at('smolvm'),

@@ -14,8 +14,8 @@ export interface VmRecord {
   readonly incarnation: string;
   /** The provider that made it and that can destroy it. */
   readonly provider: string;
-  /** `creating` until its agent has answered and it was told who it is. */
-  readonly state: 'creating' | 'ready';
+  /** `pooled` while it waits for a job; `creating` until its agent has answered and it was told who it is. */
+  readonly state: 'pooled' | 'creating' | 'ready';
   readonly createdAt: number;
   /** After this it is an orphan whoever lives; {@link NEVER} while only the owner decides. */
   readonly expiresAt: number;
@@ -42,10 +42,12 @@ export interface VmRecord {
   /** Directories of the control groups that it is in. */
   readonly cgroups?: readonly string[] | undefined;
   readonly network: NetworkPolicy;
-  /** Who asked: `cli`, `gitlab` or `action`, and for which job. Shown to people. */
+  /** Who asked: `cli`, `gitlab`, `action` or `pool`, and for which job. Shown to people. */
   readonly frontEnd: string;
   readonly job: string | undefined;
 }
+
+const STATES: readonly VmRecord['state'][] = ['pooled', 'creating', 'ready'];
 
 /** @throws store-damaged with the place and the field that is wrong. */
 export function parseRecord(text: string, path: string): VmRecord {
@@ -89,7 +91,7 @@ export function parseRecord(text: string, path: string): VmRecord {
     name: string('name'),
     incarnation: string('incarnation'),
     provider: string('provider'),
-    state: fields['state'] === 'ready' ? 'ready' : 'creating',
+    state: STATES.find((state) => state === fields['state']) ?? 'creating',
     createdAt: number('createdAt'),
     expiresAt: number('expiresAt'),
     owner: process('owner'),

@@ -201,6 +201,25 @@ describe('the queue for room', () => {
     },
   );
 
+  it('is stood in by nobody who would only take what is free: that one has room now, or leaves no ticket', async () => {
+    const world = await World.open({ limits: { ...LIMITS, vms: 2 } });
+    const capacity = world.capacity(9);
+    const { signal } = new AbortController();
+    const demand = { cpus: 1, memoryMiB: 1024, diskMiB: 1024 };
+    const one = capacity.ticket('pool-1', 'pool-1', demand);
+    expect(await capacity.tryAdmit(one, signal)).toBe(true);
+    expect((await capacity.snapshot()).held).toMatchObject({ vms: 1, memoryMiB: 1024 });
+    expect(await world.asker(1).look()).toEqual(ADMITTED);
+    // No room.
+    expect(await capacity.tryAdmit(capacity.ticket('pool-2', 'pool-2', demand), signal)).toBe(false);
+    expect(await capacity.waiting()).toEqual([]);
+    // Room, but for somebody who waits.
+    expect(await world.asker(2).look()).toMatchObject({ isAdmitted: false, place: 1, waiting: 1 });
+    await capacity.withdraw(one);
+    expect(await capacity.tryAdmit(one, signal)).toBe(false);
+    expect(await capacity.waiting()).toEqual([expect.objectContaining({ name: 'vm-2' })]);
+  });
+
   it('is shown with who waits for what, and since when', async () => {
     const world = await World.open(ONE);
     await world.asker(1).look();

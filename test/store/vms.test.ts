@@ -54,6 +54,63 @@ describe('records of VMs', () => {
     expect(await readdir(paths.locks)).toEqual([]);
   });
 
+  it('move with their directory to another name, as something else', async () => {
+    const { vms, paths } = await store();
+    await vms.create(recordNamed('vm-a', { vmm: processes.self, cgroups: ['/c'] }));
+    await writeFile(vms.paths('vm-a').console, 'text');
+    const renamed = await vms.rename('vm-a', 'vm-b', ({ vmm }) => ({ incarnation: 'b1', vmm, job: '7' }));
+    const wanted = recordNamed('vm-b', { vmm: processes.self, cgroups: ['/c'], incarnation: 'b1', job: '7' });
+    expect(renamed).toEqual(wanted);
+    expect((await vms.list()).records).toEqual([wanted]);
+    expect(await readFile(vms.paths('vm-b').console, 'utf8')).toBe('text');
+    expect(await readdir(paths.locks)).toEqual([]);
+  });
+
+  it.each([
+    ['one that is there', (vms: Store['vms']) => vms.create(recordNamed('vm-b', { job: 'mine' }))],
+    ['one that is about to be', (vms: Store['vms']) => mkdir(vms.paths('vm-b').directory)],
+  ])('do not take the name of %s', async (_whose, make) => {
+    const { vms } = await store();
+    await vms.create(recordNamed('vm-a'));
+    await make(vms);
+    await expect(vms.rename('vm-a', 'vm-b', () => ({}))).rejects.toThrow('a VM of that name exists: vm-b.');
+    expect((await vms.read('vm-a'))?.name).toBe('vm-a');
+    expect((await vms.read('vm-b'))?.job).toBe((await vms.read('vm-b')) === undefined ? undefined : 'mine');
+    expect((await vms.names()).sort()).toEqual(['vm-a', 'vm-b']);
+  });
+
+  it('stay as they are when they are not wanted any more, and the name is free again', async () => {
+    const { vms } = await store();
+    await vms.create(recordNamed('vm-a'));
+    expect(await vms.rename('vm-a', 'vm-b', () => undefined)).toBeUndefined();
+    expect(await vms.rename('vm-gone', 'vm-b', () => ({}))).toBeUndefined();
+    expect(await vms.names()).toEqual(['vm-a']);
+    expect(await vms.read('vm-a')).toEqual(recordNamed('vm-a'));
+  });
+
+  it('are called what their directory is called', async () => {
+    const { vms } = await store();
+    await vms.create(recordNamed('vm-a'));
+    await writeFile(vms.paths('vm-a').record, JSON.stringify(recordNamed('vm-other')));
+    expect((await vms.read('vm-a'))?.name).toBe('vm-a');
+  });
+
+  it('are never missed by who lists them while they get other names', async () => {
+    const { vms } = await store();
+    await vms.create(recordNamed('vm-0', { vmm: processes.self }));
+    let renamed = 0;
+    const rename = async (): Promise<void> => {
+      for (; renamed < 100; renamed += 1) await vms.rename(`vm-${renamed}`, `vm-${renamed + 1}`, () => ({}));
+    };
+    let looks = 0;
+    const look = async (): Promise<void> => {
+      for (; renamed < 100; looks += 1)
+        expect((await vms.list()).records.map(({ vmm }) => vmm)).toContainEqual(processes.self);
+    };
+    await Promise.all([rename(), look()]);
+    expect(looks).toBeGreaterThan(10);
+  });
+
   it('of a name that is no name are not there', async () => {
     const { vms } = await store();
     expect(await vms.read('../../etc')).toBeUndefined();

@@ -1,6 +1,7 @@
 import { renderError, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
 import type { Host } from '../../providers/provider.js';
 import { cleanup } from '../../stages/cleanup.js';
+import { giveUp } from '../../stages/give-up.js';
 import type { VmRecord } from '../../store/record.js';
 import { noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
@@ -12,11 +13,11 @@ export const rm: Command = {
   name: 'rm',
   summary: 'Destroy VMs',
   description:
-    'Ends VMs at once and removes all that the store has of them: VMs that were kept, and those that nobody owns any more. One whose job still runs needs --force.',
+    'Ends VMs at once and removes all that the store has of them: VMs that were kept, that wait in a pool, or that nobody owns any more. One whose job still runs needs --force.',
   flags: [
     { name: 'force', short: 'f', doc: 'Destroy also a VM whose job runs; do not complain about one that is not there' },
   ],
-  operands: { usage: 'NAME…', least: 1, most: Infinity },
+  operands: { usage: 'NAME…', least: 1, most: Infinity, words: ['vm'] },
   examples: [
     ['vm-runner rm box', 'Destroy a VM that was kept'],
     ['vm-runner rm -f vm-0123456789', 'Destroy a VM under its job, which fails of it'],
@@ -32,8 +33,13 @@ export const rm: Command = {
           if (flags.has('force')) continue;
           throw noSuchVm(name);
         }
-        if (!flags.has('force')) await checkUnowned(host, name);
-        await cleanup(host, name, { keepLogs: false, log });
+        const record = await readable(host, name);
+        if (record?.state === 'pooled') {
+          if (!(await giveUp(host, name, record.incarnation, log))) throw noSuchVm(name);
+        } else {
+          if (!flags.has('force')) checkUnowned(host, name, record);
+          await cleanup(host, name, { keepLogs: false, log });
+        }
         world.stdout.write(`${name}\n`);
       } catch (error) {
         world.stderr.write(`vm-runner: ${renderError(toVmRunnerError(error))}\n`);
@@ -45,8 +51,7 @@ export const rm: Command = {
 };
 
 /** As docker has it: what runs is not removed by a slip. @throws invalid-input when somebody's job has it. */
-async function checkUnowned(host: Host, name: string): Promise<void> {
-  const record = await readable(host, name);
+function checkUnowned(host: Host, name: string, record: VmRecord | undefined): void {
   const owner = record?.owner;
   if (record === undefined || owner === undefined || !host.processes.isAlive(owner)) return;
   const job = record.job === undefined ? '' : ` (${record.job})`;

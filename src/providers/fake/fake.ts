@@ -7,8 +7,8 @@ import { SYSTEM_PATH } from '../../process/system-path.js';
 import type { VmPaths } from '../../store/paths.js';
 import type { VmRecord } from '../../store/record.js';
 import type { Store } from '../../store/store.js';
-import type { CreateContext, CreateRequest, Provider, VmReport } from '../provider.js';
-import { destroyVm, newRecord } from '../vm-process.js';
+import type { CreateContext, CreateRequest, Provider, VmReport, WarmPool } from '../provider.js';
+import { destroyVm, newRecord, takeOver, waitsFor, writeLaunchedAs } from '../vm-process.js';
 
 export interface FakeProviderOptions {
   readonly store: Store;
@@ -29,6 +29,11 @@ const END_GRACE_MS = 3000;
 export class FakeProvider implements Provider {
   readonly name = 'fake';
   readonly bootsImages = false;
+  readonly pool: WarmPool = {
+    fingerprint: () => Promise.resolve(''),
+    launch: (request, context) => this.#launch(request, context),
+    claim: (request) => this.#claim(request),
+  };
   readonly #options: FakeProviderOptions;
 
   constructor(options: FakeProviderOptions) {
@@ -42,11 +47,7 @@ export class FakeProvider implements Provider {
   async create(request: CreateRequest, context: CreateContext): Promise<VmRecord> {
     const { store, processes, agent, searchPath = SYSTEM_PATH } = this.#options;
     const socket = agentSocket(store.vms.paths(request.name));
-    const record = newRecord(request, {
-      provider: this.name,
-      endpoint: { kind: 'unix', path: socket },
-    });
-    const paths = await store.vms.create(record);
+    const paths = await store.vms.create(newRecord(request, this.#made(request.name)));
     if (context.signal.aborted) throw abortReason(context.signal);
     const vmm = await startDaemon([agent, 'serve', '--listen', listenArgument(socket)], {
       processes,
@@ -56,6 +57,30 @@ export class FakeProvider implements Provider {
       installHint: 'The guest agent is part of the vm-runner package; in a source tree build it first (guest-agent/).',
     });
     return store.vms.update(request.name, { vmm });
+  }
+
+  async #launch(request: CreateRequest, context: CreateContext): Promise<VmRecord> {
+    await this.create(request, context);
+    const { vms } = this.#options.store;
+    await writeLaunchedAs(vms.paths(request.name), request.name);
+    return vms.update(request.name, { state: 'pooled' });
+  }
+
+  async #claim(request: CreateRequest): Promise<VmRecord | undefined> {
+    const { store, processes } = this.#options;
+    const fits = (record: VmRecord): boolean => waitsFor(record, { provider: this.name, request, processes });
+    const made = this.#made(request.name);
+    const { records } = await store.vms.list();
+    for (const { name } of records.filter(fits)) {
+      const record = await takeOver(store, name, { request, made, fits });
+      if (record !== undefined) return record;
+    }
+    return undefined;
+  }
+
+  #made(name: string): Pick<VmRecord, 'provider' | 'endpoint'> {
+    const path = agentSocket(this.#options.store.vms.paths(name));
+    return { provider: this.name, endpoint: { kind: 'unix', path } };
   }
 
   async find(name: string): Promise<VmRecord | undefined> {

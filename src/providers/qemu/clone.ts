@@ -19,7 +19,21 @@ const STATE_DESCRIPTOR = 3;
 export async function cloneVm(
   host: QemuHost,
   plan: VmPlan,
+  template: Template,
+  context: Pick<StartContext, 'signal'>,
+): Promise<VmRecord> {
+  return launchClone(host, plan, template, loadState, context);
+}
+
+/**
+ * Starts the QEMU of a clone, with everything of its template open: from then on that may be removed.
+ * @param isUp whether what is waited for has come: {@link loadState}, or only that QEMU answers
+ */
+export async function launchClone(
+  host: QemuHost,
+  plan: VmPlan,
   { paths: template, description }: Template,
+  isUp: (socket: string, signal: AbortSignal) => Promise<boolean>,
   { signal }: Pick<StartContext, 'signal'>,
 ): Promise<VmRecord> {
   const { paths, confinement } = plan;
@@ -35,7 +49,7 @@ export async function cloneVm(
     return await launch(host, plan, argv, {
       descriptors: [state],
       record: { template: description.key },
-      isUp: (tried) => runs(paths.qmp, tried),
+      isUp: (tried) => isUp(paths.qmp, tried),
       signal,
     });
   } finally {
@@ -68,7 +82,7 @@ function openState(file: string): number {
 }
 
 /** Has QEMU load the state that it was given, and waits until the guest runs. False when QEMU does not listen yet. */
-async function runs(socket: string, signal: AbortSignal): Promise<boolean> {
+export async function loadState(socket: string, signal: AbortSignal): Promise<boolean> {
   const capabilities = [{ capability: 'x-ignore-shared', state: true }];
   const commands = [
     { execute: 'migrate-set-capabilities', arguments: { capabilities } },

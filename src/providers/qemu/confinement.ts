@@ -25,8 +25,7 @@ export interface HostConfinement {
 }
 
 export async function hostConfinement(
-  { store, searchPath, ownUsers }: QemuHost,
-  binary: string,
+  { store, binary, searchPath, ownUsers }: QemuHost,
   acceleration: Acceleration,
 ): Promise<HostConfinement> {
   const setpriv = await isInstalled('setpriv', searchPath);

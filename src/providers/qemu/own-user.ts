@@ -54,8 +54,7 @@ export async function withFreeUser<T>(
 ): Promise<T> {
   const lock = await acquireLock(path.join(store.paths.locks, 'vmm-users'), { processes, signal });
   try {
-    const { records } = await store.vms.list();
-    const taken = new Set(records.map((record) => record.vmmUid));
+    const taken = await store.vms.vmmUids();
     let uid = firstUser(store.paths.home) + 1;
     while (taken.has(uid)) uid += 1;
     return await work({ uid, gid: QEMU_GROUP, groups });

@@ -12,6 +12,8 @@ import type { MachineSpec } from './machine.js';
 export interface QemuHost {
   readonly store: Store;
   readonly processes: ProcessTable;
+  /** Name or path of QEMU. */
+  readonly binary: string;
   /** Where QEMU looks up programs; all that it gets of an environment. */
   readonly searchPath: string;
   /** Whether each clone gets a copy of its template's memory, for guests that must not share even a descriptor. */

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import path from 'node:path';
 
 import { abortReason } from '../../core/deadline.js';
 import { fileError, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
@@ -93,10 +94,10 @@ async function startClone(
  * Waits until the agent answers if this is the first clone since this host was started: what was saved before that might
  * believe in something that is no longer so, and hang.
  */
-async function prove(
+export async function prove(
   { store, processes }: QemuHost,
   templates: TemplateStore,
-  template: Template,
+  template: Pick<Template, 'paths'>,
   { endpoint, vmm }: VmRecord,
   { agentAnswers, signal }: StartContext,
 ): Promise<void> {
@@ -107,7 +108,7 @@ async function prove(
   if (vmm === undefined) throw new VmRunnerError('internal', 'a clone has no process');
   await whileAlive({ processes, process: vmm, ...PROOF, signal }, (alive) => agentAnswers(endpoint, alive));
   await templates.markProven(template);
-  await forgetRefusal(store.paths, template.description.key);
+  await forgetRefusal(store.paths, path.basename(template.paths.directory));
 }
 
 function cannotClone(cause: VmRunnerError): VmRunnerError {
@@ -119,7 +120,7 @@ function cannotClone(cause: VmRunnerError): VmRunnerError {
 }
 
 /** Of the evidence as much as fits in one line. */
-function lastLine(detail: string | undefined): string {
+export function lastLine(detail: string | undefined): string {
   const line = detail?.trimEnd().split('\n').at(-1) ?? '';
   return line === '' ? '' : ` (${line})`;
 }

@@ -49,6 +49,13 @@ export class TemplateStore implements Templates {
     }
   }
 
+  /** As {@link find}, without a look at its files: for one whose QEMU has them open already. */
+  async recall(key: string): Promise<Template | undefined> {
+    const paths = this.#paths(key);
+    const description = await readTemplate(paths);
+    return description === undefined ? undefined : { paths, description };
+  }
+
   /** One at a time makes the template of a key. */
   async lock(key: string, options: Omit<LockOptions, 'processes'>): Promise<Lock> {
     return acquireLock(path.join(this.#store.paths.locks, `template.${key}`), {
@@ -77,7 +84,7 @@ export class TemplateStore implements Templates {
   }
 
   /** Whether a clone of it was seen to answer since this host was started. */
-  async isProven({ paths }: Template): Promise<boolean> {
+  async isProven({ paths }: Pick<Template, 'paths'>): Promise<boolean> {
     try {
       return (await readFile(paths.used, 'utf8')) === this.#processes.self.bootId;
     } catch (cause) {
@@ -91,7 +98,7 @@ export class TemplateStore implements Templates {
     return (await modifiedAt(paths.used)) !== undefined;
   }
 
-  async markProven({ paths }: Template): Promise<void> {
+  async markProven({ paths }: Pick<Template, 'paths'>): Promise<void> {
     try {
       await writeWhole(paths.used, this.#processes.self.bootId);
     } catch (error) {
@@ -102,7 +109,7 @@ export class TemplateStore implements Templates {
   }
 
   /** Keeps the time of a use. */
-  async markUsed({ paths }: Template): Promise<void> {
+  async markUsed({ paths }: Pick<Template, 'paths'>): Promise<void> {
     const now = new Date();
     try {
       await utimes(paths.used, now, now);

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-import { cgroupsNamed } from '../../../src/providers/qemu/cgroup.js';
+import { cgroupsNamed } from '../../../src/providers/qemu/cgroup-sweep.js';
 import { cgroupEnding } from '../../../src/providers/qemu/confinement.js';
 
 /** What must not be there when all jobs of a store have ended and garbage was collected; empty for a clean store. */
