@@ -17,6 +17,8 @@ type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
  */
 export class HandshakeCredentials extends ChannelCredentials {
   readonly #handshake: Handshake;
+  readonly #shaking = new Set<Socket>();
+  #isClosed = false;
   readonly #onFailure: (error: VmRunnerError) => void;
 
   /** @param onFailure told of every failed attempt; grpc-js itself keeps only a text */
@@ -24,6 +26,16 @@ export class HandshakeCredentials extends ChannelCredentials {
     super();
     this.#handshake = handshake;
     this.#onFailure = onFailure;
+  }
+
+  /**
+   * Lets go of every port, and takes none any more. A channel of grpc-js that is closed while it waits for its next attempt
+   * makes that attempt all the same, and one that is closed within a handshake keeps the socket: a port that serves one
+   * client would be lost to all others.
+   */
+  close(): void {
+    this.#isClosed = true;
+    for (const socket of this.#shaking) socket.destroy();
   }
 
   override _isSecure(): boolean {
@@ -42,18 +54,30 @@ export class HandshakeCredentials extends ChannelCredentials {
     const credentials = callCredentials ?? CallCredentials.createEmpty();
     return {
       connect: async (socket) => {
+        this.#shaking.add(socket);
         try {
           const stream: unknown = await this.#handshake(socket);
+          if (this.#isClosed) {
+            (stream as Duplex).destroy();
+            throw closed();
+          }
           // Typed as a socket for TLS; HTTP/2 takes any stream.
           return { socket: stream as SecureSocket, secure: false };
         } catch (error) {
           if (error instanceof VmRunnerError) this.#onFailure(error);
           throw error;
+        } finally {
+          this.#shaking.delete(socket);
         }
       },
-      waitForReady: () => Promise.resolve(),
+      // Before it connects.
+      waitForReady: () => (this.#isClosed ? Promise.reject(closed()) : Promise.resolve()),
       getCallCredentials: () => credentials,
       destroy: () => undefined,
     };
   }
+}
+
+function closed(): VmRunnerError {
+  return new VmRunnerError('agent-unreachable', 'connection to the agent was closed');
 }

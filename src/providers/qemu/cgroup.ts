@@ -42,7 +42,7 @@ export function makeCgroups(name: string, limits: CgroupLimits, proc = '/proc/se
       }
     } catch {
       if (made.at(-1) === directory) made.pop();
-      tryRemove(directory);
+      removeEmpty(directory);
     }
   }
   return made;
@@ -54,11 +54,16 @@ export async function removeCgroups(directories: readonly string[]): Promise<voi
     // They come from a record: nothing but an empty control group is removed by this, and only one of ours.
     if (path.basename(path.dirname(directory)) !== OURS) continue;
     const end = performance.now() + REMOVE_MS;
-    while (!tryRemove(directory)) {
+    while (!removeEmpty(directory)) {
       if (performance.now() > end) throw fileError('remove a control group', directory, { code: 'EBUSY' });
       await delay(POLL_MS);
     }
   }
+}
+
+/** Where control groups of VMs are made here, one directory for each hierarchy. */
+export function cgroupRooms(): readonly string[] {
+  return hierarchies('/proc/self').map(({ parent }) => path.join(parent, OURS));
 }
 
 /** Whether the kernel killed something in these because the memory of the group, or of the host, was used up. */
@@ -144,7 +149,8 @@ function makeDirectory(directory: string): void {
   }
 }
 
-function tryRemove(directory: string): boolean {
+/** @returns whether it is gone */
+export function removeEmpty(directory: string): boolean {
   try {
     rmdirSync(directory);
     return true;
