@@ -50,11 +50,12 @@ export async function dialAgent(endpoint: Endpoint, options: DialOptions): Promi
     lastFailure = error;
     if (FINAL.has(error.code)) final.abort(error);
   };
-  const channelCredentials =
-    route.handshake === undefined ? credentials.createInsecure() : new HandshakeCredentials(route.handshake, onFailure);
+  const own = route.handshake === undefined ? undefined : new HandshakeCredentials(route.handshake, onFailure);
+  const channelCredentials = own ?? credentials.createInsecure();
   const client = new Client(`unix:${route.socket}`, channelCredentials, CHANNEL_OPTIONS);
   const close = async (): Promise<void> => {
     client.close();
+    own?.close();
     await route.close();
   };
   try {

@@ -18,12 +18,23 @@ type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
 export class HandshakeCredentials extends ChannelCredentials {
   readonly #handshake: Handshake;
   readonly #onFailure: (error: VmRunnerError) => void;
+  readonly #sockets = new Set<Socket>();
+  #isClosed = false;
 
   /** @param onFailure told of every failed attempt; grpc-js itself keeps only a text */
   constructor(handshake: Handshake, onFailure: (error: VmRunnerError) => void) {
     super();
     this.#handshake = handshake;
     this.#onFailure = onFailure;
+  }
+
+  /**
+   * Ends what is connected or about to be, and connects no more. grpc-js goes on trying after its client was closed, and would take a
+   * port that serves one client from whoever has it by then, also one of another VM with that name.
+   */
+  close(): void {
+    this.#isClosed = true;
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   override _isSecure(): boolean {
@@ -42,6 +53,9 @@ export class HandshakeCredentials extends ChannelCredentials {
     const credentials = callCredentials ?? CallCredentials.createEmpty();
     return {
       connect: async (socket) => {
+        this.#sockets.add(socket);
+        socket.once('close', () => this.#sockets.delete(socket));
+        if (this.#isClosed) socket.destroy();
         try {
           const stream: unknown = await this.#handshake(socket);
           // Typed as a socket for TLS; HTTP/2 takes any stream.
@@ -51,7 +65,7 @@ export class HandshakeCredentials extends ChannelCredentials {
           throw error;
         }
       },
-      waitForReady: () => Promise.resolve(),
+      waitForReady: () => (this.#isClosed ? Promise.reject(new Error('closed')) : Promise.resolve()),
       getCallCredentials: () => credentials,
       destroy: () => undefined,
     };
