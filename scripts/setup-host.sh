@@ -28,6 +28,9 @@ if [ "${1-}" = --tests ]; then
     need umoci umoci
     need fsck.erofs erofs-utils
     need zstd zstd
+    need script bsdutils
+    need zsh zsh
+    need fish fish
     need mke2fs e2fsprogs
 fi
 [ -z "$missing" ] && exit 0

@@ -49,6 +49,9 @@ export const INPUTS = {
   'boot-timeout': optional(
     'How long the VM may take to boot, such as `90s` or `5m`; a bare number is seconds. Default: what the host file says, else `120s`.',
   ),
+  wait: optional(
+    'How long the job waits for room on the host, such as `10m`; `0` is not at all. Default: what the host file says, else `10m`.',
+  ),
   timeout: optional('How long the script may run, such as `30m`. Default: as long as the job.'),
   provider: optional(
     'What makes the VM: `qemu`, or `fake` for a dry run without a VM, directly on the runner.',

@@ -1,7 +1,18 @@
 import path from 'node:path';
 
 import { combineInputErrors, VmRunnerError } from '../core/errors.js';
-import { CPUS, DISK, DURATION, MEMORY, NETWORK, PULL, readValue, TEMPLATE, type ValueKind } from '../core/values.js';
+import {
+  CPUS,
+  DISK,
+  DURATION,
+  MEMORY,
+  NETWORK,
+  PULL,
+  readValue,
+  TEMPLATE,
+  WAIT,
+  type ValueKind,
+} from '../core/values.js';
 import { parseReference } from '../images/reference.js';
 import type { VmWishes } from '../stages/order.js';
 import { parseArtifacts, type Artifacts } from './artifacts.js';
@@ -25,6 +36,8 @@ export interface ActionInputs {
   readonly artifactsPath: string | undefined;
   /** `undefined`: the script has no end of its own. */
   readonly timeoutMs: number | undefined;
+  /** `undefined`: as the host file says. */
+  readonly waitMs: number | undefined;
   readonly provider: string;
 }
 
@@ -79,6 +92,7 @@ export function parseInputs(
   const artifacts = parseArtifacts(raw('artifacts'), mistakes);
   const artifactsPath = check(() => hostPath('artifacts-path', raw('artifacts-path'), workspace));
   const bootTimeoutMs = check(() => optionalValue(DURATION, 'boot-timeout', raw('boot-timeout')));
+  const waitMs = check(() => optionalValue(WAIT, 'wait', raw('wait')));
   const timeoutMs = check(() => optionalValue(DURATION, 'timeout', raw('timeout')));
   const provider = check(() => oneOf('provider', raw('provider'), PROVIDERS));
 
@@ -93,6 +107,7 @@ export function parseInputs(
     artifacts,
     artifactsPath,
     timeoutMs,
+    waitMs,
     provider: need(provider),
   };
 }

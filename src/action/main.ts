@@ -88,7 +88,7 @@ async function openJob(
   const installation = findInstallation(world.entry);
   const home = storeHome(world.store, world.uid);
   const name = randomVmName();
-  saveJobState(runner, { vmName: name, home, provider: inputs.provider });
+  saveJobState(runner, { vmName: name, home, provider: inputs.provider, hostFile: config.file });
   const host = await open({
     home,
     provider: inputs.provider,
@@ -112,6 +112,7 @@ async function openJob(
       owner: host.processes.identify(world.parentPid),
       expiresAt: Date.now() + (inputs.timeoutMs ?? LONGEST_JOB_MS) + HOUR_MS,
       bootTimeoutMs: order.bootTimeoutMs,
+      waitMs: inputs.waitMs,
       frontEnd: 'action',
       job: world.job,
     },

@@ -7,4 +7,4 @@ import { post } from './post.js';
 // A cancel that comes now changes nothing: taking the VM away is what it asks for.
 for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => core.info('Still destroying the VM.'));
 
-await post({ runner: core, entry: process.argv[1] ?? '' });
+await post({ runner: core, entry: process.argv[1] ?? '', uid: process.getuid?.() });

@@ -1,22 +1,38 @@
 import { parseArgs } from 'node:util';
 
 import { combineInputErrors, VmRunnerError } from '../core/errors.js';
+import { suggest } from '../core/suggest.js';
 
-/** One flag of a command: help, the README table and the parser are made from it. */
+/** What a shell offers for a word: the words themselves, or those that are found when they are asked for. */
+export type Words = readonly string[] | 'vm' | 'vm-or-ended' | 'image' | 'template' | 'file' | 'directory' | 'place';
+
+/** One flag of a command: help, docs/CLI.md, completion and the parser are made from it. */
 export interface Flag {
   readonly name: string;
   readonly short?: string;
   /** What stands for the value in the help; without it the flag is a switch. */
   readonly value?: string;
+  /** Default: nothing is offered. */
+  readonly words?: Words;
   readonly repeatable?: boolean;
+  /** Under which heading it stands in the help. Default: `Flags`. */
+  readonly group?: string;
   readonly doc: string;
+}
+
+/** Plain arguments before the command of the guest: their names for the help, and how many there must be. */
+export interface Operands {
+  readonly usage: string;
+  readonly least: number;
+  readonly most: number;
+  /** What stands at each place; the last goes for all that follow. */
+  readonly words?: readonly Words[];
 }
 
 export interface CommandShape {
   readonly name: string;
   readonly flags: readonly Flag[];
-  /** Plain arguments before the command of the guest: their names for the help, and how many there must be. */
-  readonly operands: { readonly usage: string; readonly least: number; readonly most: number };
+  readonly operands: Operands;
   /** Whether what follows the operands (behind an optional `--`) is a program for the guest. */
   readonly takesProgram?: 'behind dashes' | 'behind operands';
 }
@@ -67,7 +83,7 @@ export function parseFlags(shape: CommandShape, args: readonly string[]): Parsed
     if (token.kind !== 'option') continue;
     const flag = byName.get(token.name);
     if (flag === undefined) {
-      mistakes.push(new VmRunnerError('invalid-input', 'unknown flag', { subject: token.rawName, hint }));
+      mistakes.push(unknownFlag(shape, token.rawName, hint));
     } else if (flag.value !== undefined && token.value === undefined) {
       mistakes.push(
         new VmRunnerError('invalid-input', `flag needs a value (${flag.value})`, { subject: token.rawName, hint }),
@@ -97,7 +113,20 @@ export function parseFlags(shape: CommandShape, args: readonly string[]): Parsed
   return new ParsedFlags(operands, behind, values);
 }
 
-function optionsOf(
+function unknownFlag({ flags }: CommandShape, given: string, hint: string): VmRunnerError {
+  const meant = given.startsWith('--')
+    ? suggest(
+        given.slice(2),
+        flags.map(({ name }) => name),
+      )
+    : undefined;
+  return new VmRunnerError('invalid-input', 'unknown flag', {
+    subject: given,
+    hint: meant === undefined ? hint : `Did you mean --${meant}? ${hint}`,
+  });
+}
+
+export function optionsOf(
   shape: CommandShape,
 ): Record<string, { type: 'string' | 'boolean'; short?: string; multiple: boolean }> {
   return Object.fromEntries(

@@ -1,61 +1,114 @@
-import type { Command } from './command.js';
+import type { CommandGroup } from './catalog.js';
+import { shapeOf, type Command } from './command.js';
+import { EXIT_CODES } from './exit-code.js';
 import type { Flag } from './flags.js';
 
-const WIDTH = 100;
+/** Lines longer than this are hard to read, however wide the terminal is. */
+const MOST_WIDTH = 100;
+const LEAST_WIDTH = 40;
+const FLAGS = 'Flags';
 
-export function renderOverview(commands: readonly Command[], version: string): string {
-  const width = Math.max(...commands.map((command) => command.name.length));
+/** What each command is for. @param columns of the terminal; absent: no terminal */
+export function renderOverview(groups: readonly CommandGroup[], version: string, columns?: number): string {
+  const width = widthOf(columns);
+  const names = groups.flatMap(({ commands }) => commands.map(({ name }) => name.length));
+  const left = Math.max(...names) + 4;
   return [
     `vm-runner ${version}: runs each job in a fresh virtual machine`,
     '',
     'Usage: vm-runner COMMAND [flags]',
+    ...groups.flatMap(({ title, commands }) => [
+      '',
+      `${title}:`,
+      ...commands.flatMap(({ name, summary }) => row(`  ${name}`, left, summary, width)),
+    ]),
     '',
-    'Commands:',
-    ...commands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
+    'Environment:',
+    ...ENVIRONMENT.flatMap(([name, doc]) => row(`  ${name}`, 30, doc, width)),
     '',
-    'Each command explains itself with --help. The store is in VM_RUNNER_HOME, else in /var/lib/vm-runner for root, else in',
-    'the XDG data directory. VM_RUNNER_QEMU names another QEMU than qemu-system-x86_64. VM_RUNNER_ISOLATE_TEMPLATES=1 copies the',
-    'memory of a template for each VM. DOCKER_CONFIG, HTTPS_PROXY, HTTP_PROXY and NO_PROXY mean what they do elsewhere.',
-    '',
-    'Exit codes of run and exec: that of the program in the guest; 128+n when signal n ended it; 124 when its time was over;',
-    '126 and 127 when it could not be run or was not found; 130, 143, 129 after Ctrl-C, SIGTERM, SIGHUP;',
-    '141 when nobody reads the output any more; 125 for all that is of vm-runner itself, usage included. doctor answers 1 when',
-    'there is a problem.',
+    ...wrap('More of each command, its exit codes too: vm-runner help COMMAND', width),
     '',
   ].join('\n');
 }
 
-export function renderHelp(command: Command): string {
-  const program =
-    command.takesProgram === undefined ? '' : command.takesProgram === 'behind dashes' ? ' [-- PROGRAM…]' : ' PROGRAM…';
-  const operands = command.operands.usage === '' ? '' : ` ${command.operands.usage}`;
-  const rows = command.flags.map(
-    (flag) => [flagColumn(flag), `${flag.doc}${flag.repeatable === true ? ' (repeatable)' : ''}`] as const,
-  );
-  const width = Math.max(...rows.map(([left]) => left.length)) + 4;
+/** What the environment says, for the overview and docs/CLI.md. */
+export const ENVIRONMENT: readonly (readonly [name: string, doc: string])[] = [
+  ['VM_RUNNER_HOME', 'The store (default: /var/lib/vm-runner for root, else vm-runner in the XDG data directory)'],
+  ['VM_RUNNER_CONFIG', 'The host file, as --config'],
+  ['VM_RUNNER_QEMU', 'Another QEMU than qemu-system-x86_64'],
+  ['VM_RUNNER_ISOLATE_TEMPLATES', '1: copies the memory of a template for each VM'],
+  ['DOCKER_CONFIG', 'Where credentials for registries are, as docker has it'],
+  ['HTTPS_PROXY, HTTP_PROXY, NO_PROXY', 'What they mean elsewhere, for registries'],
+];
+
+/** All about one command. */
+export function renderHelp(command: Command, columns?: number): string {
+  const width = widthOf(columns);
+  const groups = flagGroups(command);
+  const left = Math.max(...groups.flatMap(({ flags }) => flags.map((flag) => flagColumn(flag).length))) + 4;
   return [
-    `Usage: vm-runner ${command.name} [flags]${operands}${program}`,
+    `Usage: ${usageOf(command)}`,
     '',
-    ...wrap(command.description, WIDTH),
-    '',
-    'Flags:',
-    ...rows.flatMap(([left, right]) =>
-      wrap(right, WIDTH - width).map(
-        (line, index) => (index === 0 ? `  ${left}`.padEnd(width) : ' '.repeat(width)) + line,
-      ),
-    ),
+    ...wrap(command.description, width),
+    ...groups.flatMap(({ title, flags }) => [
+      '',
+      `${title}:`,
+      ...flags.flatMap((flag) => row(`  ${flagColumn(flag)}`, left, flagDoc(flag), width)),
+    ]),
     ...(command.examples ?? []).flatMap(([line, doc], index) => [
       ...(index === 0 ? ['', 'Examples:'] : []),
       `  ${line}`,
       `      ${doc}`,
     ]),
     '',
+    'Exit codes:',
+    ...(command.exitCodes ?? EXIT_CODES).flatMap(([code, doc]) => row(`  ${code}`, 17, doc, width)),
+    '',
   ].join('\n');
 }
 
-function flagColumn(flag: Flag): string {
-  const short = flag.short === undefined ? '    ' : `-${flag.short}, `;
-  return `${short}--${flag.name}${flag.value === undefined ? '' : ` ${flag.value}`}`;
+/** What there is of a family of commands, such as `image`. */
+export function renderFamily(word: string, commands: readonly Command[], columns?: number): string {
+  const left = Math.max(...commands.map(({ name }) => name.length)) + 4;
+  const rows = commands.flatMap(({ name, summary }) => row(`  ${name}`, left, summary, widthOf(columns)));
+  return [`Usage: vm-runner ${word} COMMAND [flags]`, '', ...rows, ''].join('\n');
+}
+
+export function usageOf({ name, operands, takesProgram }: Command): string {
+  const program = takesProgram === undefined ? '' : takesProgram === 'behind dashes' ? ' [-- PROGRAM…]' : ' PROGRAM…';
+  return `vm-runner ${name} [flags]${operands.usage === '' ? '' : ` ${operands.usage}`}${program}`;
+}
+
+export interface FlagGroup {
+  readonly title: string;
+  readonly flags: readonly Flag[];
+}
+
+/** Its own first, those that are everywhere last. */
+export function flagGroups(command: Command): readonly FlagGroup[] {
+  const { flags } = shapeOf(command);
+  const titles = [...new Set(flags.map(({ group = FLAGS }) => group))];
+  return titles.map((title) => ({ title, flags: flags.filter(({ group = FLAGS }) => group === title) }));
+}
+
+export function flagDoc({ doc, repeatable }: Flag): string {
+  return `${doc}${repeatable === true ? ' (repeatable)' : ''}`;
+}
+
+function flagColumn({ name, short, value }: Flag): string {
+  return `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`;
+}
+
+function widthOf(columns: number = MOST_WIDTH): number {
+  return Math.min(MOST_WIDTH, Math.max(LEAST_WIDTH, columns));
+}
+
+/** Two columns, of which the right one may take several lines. */
+function row(leftText: string, left: number, right: string, width: number): string[] {
+  // What is too long for its column stands above it.
+  const [above, first] = leftText.length + 1 > left ? [[leftText], ''] : [[], leftText];
+  const lines = wrap(right, Math.max(LEAST_WIDTH / 2, width - left));
+  return [...above, ...lines.map((line, index) => (index === 0 ? first : '').padEnd(left) + line)];
 }
 
 function wrap(text: string, width: number): string[] {

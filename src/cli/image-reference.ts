@@ -1,7 +1,9 @@
 import path from 'node:path';
 
-import { toVmRunnerError, type VmRunnerError } from '../core/errors.js';
+import type { HostConfig } from '../config/host-config.js';
+import { combineInputErrors, toVmRunnerError, type VmRunnerError } from '../core/errors.js';
 import { parseReference } from '../images/reference.js';
+import { refusedImage } from '../stages/order.js';
 
 /** Names of prepared and imported images begin with it, so that no registry is ever asked for them. */
 const LOCAL = 'local/';
@@ -22,6 +24,29 @@ export function readReference(text: string, cwd: string, mistakes: VmRunnerError
     mistakes.push(toVmRunnerError(error));
   }
   return reference;
+}
+
+/**
+ * The references of images that shall be brought here: names of the host file are what they stand for.
+ * @throws invalid-input or not-allowed that names all that are wrong, or not allowed on this host.
+ */
+export function allowedReferences(names: readonly string[], cwd: string, config: HostConfig): readonly string[] {
+  const mistakes: VmRunnerError[] = [];
+  const references = names.map((name) => {
+    const named = config.images.get(name);
+    const before = mistakes.length;
+    const reference = named?.reference ?? readReference(name, cwd, mistakes);
+    if (mistakes.length === before) mistakes.push(...refusedImage(named?.name ?? reference, config));
+    return reference;
+  });
+  const error = combineInputErrors(mistakes);
+  if (error !== undefined) throw error;
+  return references;
+}
+
+/** Whether a reference names files of this host. */
+export function isInFiles(reference: string): boolean {
+  return IN_FILES.test(reference);
 }
 
 /** What an image is called that is made here: `NAME` and `local/NAME` are the same. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env -S node --
-import { VmRunnerError } from '../core/errors.js';
+import { renderError, VmRunnerError } from '../core/errors.js';
 import { findInstallation } from '../process/installation.js';
 import { OWN_FAILURE } from './exit-code.js';
 import { main } from './main.js';
@@ -27,11 +27,11 @@ for (const stream of [process.stdout, process.stderr]) {
     interrupted.abort(new VmRunnerError('cancelled', reason, { cause }));
   });
 }
-// Node would answer a defect with 1, which is for the guest's program to say.
+// Node would answer with 1, which is for the guest's program to say.
 process.on('uncaughtException', (error) => {
-  process.stderr.write(
-    `vm-runner: ${error.stack ?? error.message}\nThis is a defect of vm-runner: please report it.\n`,
-  );
+  const isDefect = !(error instanceof VmRunnerError) || error.blame === 'bug';
+  const defect = `${error.stack ?? error.message}\nThis is a defect of vm-runner: please report it.`;
+  process.stderr.write(`vm-runner: ${isDefect ? defect : renderError(error)}\n`);
   process.exit(OWN_FAILURE);
 });
 

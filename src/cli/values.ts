@@ -25,6 +25,18 @@ export function moment(now: number): ValueKind<number> {
   };
 }
 
+const LEAST_INTERVAL_MS = 200;
+
+/** Milliseconds between two looks at something. */
+export const INTERVAL: ValueKind<number> = {
+  reason: 'not a time between samples',
+  hint: `Give seconds, or a number with ms, s, m, h or d, of at least ${LEAST_INTERVAL_MS}ms, as in 5s.`,
+  parse: (text) => {
+    const interval = parseDuration(text);
+    return interval !== undefined && interval >= LEAST_INTERVAL_MS ? interval : undefined;
+  },
+};
+
 const MOST_POOLED = 1000;
 
 /** How many VMs a pool has. */

@@ -9,6 +9,8 @@ import { renderToml, type TomlValue } from './toml.js';
 export interface HostChecks {
   readonly reference: (text: string) => void;
   readonly registry: (host: string) => void;
+  /** Whether a mirror may be spoken to over plain HTTP. Throws nothing. */
+  readonly mayBePlain: (mirror: URL, insecure: readonly string[]) => boolean;
 }
 
 /** A value that its setting does not take. */

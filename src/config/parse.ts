@@ -3,7 +3,7 @@ import { DEFAULT_HOST_CONFIG, type HostConfig, type NamedImage } from './host-co
 import type { HostChecks } from './kinds.js';
 import { Reading } from './reading.js';
 import { SCHEMA, TABLE_NAMES } from './schema.js';
-import { parseToml, TomlError, type TomlTable } from './toml.js';
+import { parseToml, renderToml, TomlError, type TomlTable, type TomlValue } from './toml.js';
 
 /**
  * Reads the text of a host file.
@@ -14,7 +14,7 @@ export function parseHostFile(text: string, file: string, checks: HostChecks): H
   const root = parseRoot(text, file);
   const reading = new Reading(file, checks);
   reading.checkNames(root, TABLE_NAMES, '');
-  const config = { ...readTables(root, reading), file, origins: reading.origins };
+  const config = { ...readTables(root, reading, checks), file, origins: reading.origins };
   const error = combineInputErrors(reading.mistakes);
   if (error !== undefined) throw error;
   return config;
@@ -33,14 +33,20 @@ function parseRoot(text: string, file: string): TomlTable {
   }
 }
 
-function readTables(root: TomlTable, reading: Reading): Omit<HostConfig, 'file' | 'origins'> {
+function readTables(root: TomlTable, reading: Reading, checks: HostChecks): Omit<HostConfig, 'file' | 'origins'> {
   const { capacity, keep, registries, qemu } = DEFAULT_HOST_CONFIG;
   const defaults = reading.values(reading.table(root, 'defaults'), 'defaults', SCHEMA.defaults);
   const limits = reading.values(reading.table(root, 'limits'), 'limits', SCHEMA.limits);
   const room = reading.values(reading.table(root, 'capacity'), 'capacity', SCHEMA.capacity);
   const rules = reading.values(reading.table(root, 'keep'), 'keep', SCHEMA.keep);
   const budgets = reading.values(reading.table(root, 'budgets'), 'budgets', SCHEMA.budgets);
-  const reach = reading.values(reading.table(root, 'registries'), 'registries', SCHEMA.registries);
+  const registryTable = reading.table(root, 'registries');
+  const reach = reading.values(registryTable, 'registries', SCHEMA.registries);
+  const { insecure = registries.insecure } = reach;
+  // A list that could not be read allows we know not what.
+  if (reach.insecure !== undefined || !registryTable.entries.has('insecure')) {
+    checkPlainMirrors(registryTable.entries.get('mirrors'), insecure, reading, checks);
+  }
   const machine = reading.values(reading.table(root, 'qemu'), 'qemu', SCHEMA.qemu);
   return {
     defaults: {
@@ -70,12 +76,29 @@ function readTables(root: TomlTable, reading: Reading): Omit<HostConfig, 'file' 
     budgets: { imagesBytes: budgets.images, templatesBytes: budgets.templates, downloadsBytes: budgets.downloads },
     registries: {
       mirrors: reach.mirrors ?? registries.mirrors,
-      insecure: reach.insecure ?? registries.insecure,
+      insecure,
       caFiles: reach['ca-files'] ?? registries.caFiles,
       credentialsFile: reach.credentials,
     },
     qemu: { binary: machine.binary, isolateTemplates: machine['isolate-templates'] ?? qemu.isolateTemplates },
   };
+}
+
+/** Whether a mirror may have plain HTTP stands in another setting than its address. */
+function checkPlainMirrors(
+  mirrors: TomlValue | undefined,
+  insecure: readonly string[],
+  reading: Reading,
+  { mayBePlain }: HostChecks,
+): void {
+  const lists = mirrors?.kind === 'table' ? [...mirrors.entries.values()] : [];
+  for (const item of lists.flatMap((list) => (list.kind === 'list' ? list.items : []))) {
+    if (item.kind !== 'text' || !URL.canParse(item.value)) continue;
+    const url = new URL(item.value);
+    if (url.protocol !== 'http:' || mayBePlain(url, insecure)) continue;
+    const hint = `Give https://, or put ${JSON.stringify(url.host)} into registries.insecure.`;
+    reading.mistake(item.line, 'mirror over plain HTTP', `registries.mirrors = ${renderToml(item)}`, hint);
+  }
 }
 
 /** Names that also are a part of `local/NAME` when the image is prepared. */

@@ -111,7 +111,11 @@ export const SCHEMA = {
   registries: {
     insecure: setting(listOf(REGISTRY), 'none', 'Registries that are spoken to over plain HTTP.'),
     credentials: setting(PATH, 'none', 'A file like docker’s `config.json`, asked before docker’s own.'),
-    mirrors: setting(byRegistry(listOf(MIRROR)), 'none', 'Where to ask first, in order, by registry.'),
+    mirrors: setting(
+      byRegistry(listOf(MIRROR)),
+      'none',
+      'Where to ask first, in order, by registry; over plain HTTP only this host itself and hosts of `insecure`.',
+    ),
     'ca-files': setting(
       byRegistry(PATH),
       'none',

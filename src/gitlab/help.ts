@@ -8,7 +8,7 @@ export const HELP = `vm-runner driver of GitLab Runner's custom executor. The Ru
       --config FILE        the host file, for all stages (default: VM_RUNNER_CONFIG, else /etc/vm-runner/vm-runner.toml)
 
   prepare [--image REF] [--pull POLICY] [--template POLICY] [--cpus N] [--memory SIZE] [--disk SIZE]
-          [--network POLICY] [--config FILE] [--boot-timeout TIME] [--provider NAME]
+          [--network POLICY] [--config FILE] [--boot-timeout TIME] [--wait TIME] [--provider NAME]
       Starts the VM with the image that the job names.
       --image REF          for jobs that name none (default: default)
       --pull POLICY        for jobs that name none: always, if-not-present or never (default: always)
@@ -19,6 +19,7 @@ export const HELP = `vm-runner driver of GitLab Runner's custom executor. The Ru
       --network POLICY     none, or open: all that this host can reach, and this host itself (default: open)
       --config FILE        the host file, for this stage alone; its limits win, its defaults stand behind these arguments
       --boot-timeout TIME  how long the guest may take to boot (default: 120s)
+      --wait TIME          how long to wait for room on this host; 0 is not at all (default: what the host file says, else 10m)
       --provider NAME      qemu, or fake: no VM, the job runs on this host (default: qemu)
 
   run SCRIPT STAGE

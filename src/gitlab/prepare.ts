@@ -43,6 +43,7 @@ export async function prepareStage(args: readonly string[], world: World): Promi
     owner: findRunner(host.processes, world.parentPid),
     expiresAt: Date.now() + job.timeoutMs + EXPIRY_MARGIN_MS,
     bootTimeoutMs,
+    waitMs: settings.waitMs,
     frontEnd: 'gitlab',
     job: labelOf(job),
   };

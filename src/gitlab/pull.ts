@@ -8,10 +8,10 @@ import type { StageContext } from '../stages/prepare.js';
  * @throws what the last one failed with.
  */
 export async function pullInOrder(
-  host: Host,
+  host: Pick<Host, 'images'> & { readonly provider: Pick<Host['provider'], 'bootsImages'> },
   vm: VmRequest,
   policies: readonly PullPolicy[],
-  { log, signal }: StageContext,
+  { log, signal }: Pick<StageContext, 'log' | 'signal'>,
 ): Promise<VmRequest> {
   if (policies.length === 1 || vm.image === DEFAULT_IMAGE || !host.provider.bootsImages)
     return { ...vm, pull: policies[0] };

@@ -2,13 +2,16 @@ import path from 'node:path';
 
 import { combineInputErrors } from '../core/errors.js';
 import type { VmWishes } from '../stages/order.js';
-import { CPUS, DISK, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE } from '../core/values.js';
+import { CPUS, DISK, DURATION, GUEST_PATH, MEMORY, NETWORK, PULL, TEMPLATE, WAIT } from '../core/values.js';
 import { Arguments } from './arguments.js';
 
 /** What makes VMs when the operator names nothing else. */
 export const DEFAULT_PROVIDER = 'qemu';
 
-const KNOWN = ['image', 'pull', 'template', 'cpus', 'memory', 'disk', 'network', 'boot-timeout', 'provider', 'config'];
+const KNOWN = [
+  ...['image', 'pull', 'template', 'cpus', 'memory', 'disk', 'network'],
+  ...['boot-timeout', 'wait', 'provider', 'config'],
+];
 
 /** What the operator decides for all jobs of a runner, in `prepare_args`. */
 export interface PrepareSettings {
@@ -17,6 +20,8 @@ export interface PrepareSettings {
   readonly config: string | undefined;
   /** Image and pull policy are for jobs that name none. */
   readonly vm: VmWishes;
+  /** How long a job waits for room on this host; `undefined`: as the host file says. */
+  readonly waitMs: number | undefined;
 }
 
 /** What the operator says in `config_args`. */
@@ -44,6 +49,7 @@ export function parsePrepareSettings(args: readonly string[]): PrepareSettings {
       network: flags.read(NETWORK, 'network'),
       bootTimeoutMs: flags.read(DURATION, 'boot-timeout'),
     },
+    waitMs: flags.read(WAIT, 'wait'),
   };
   return whole(settings, flags);
 }

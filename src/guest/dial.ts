@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 
-import { Client, credentials, type ChannelOptions } from '@grpc/grpc-js';
+import { Client, type ChannelOptions } from '@grpc/grpc-js';
 
 import { abortReason } from '../core/deadline.js';
 import type { Endpoint } from '../core/endpoint.js';
 import { VmRunnerError, type ErrorCode } from '../core/errors.js';
 import type { ProcessTable } from '../core/process-identity.js';
-import { HandshakeCredentials } from './handshake.js';
+import { HandshakeCredentials, type Handshake } from './handshake.js';
 import { openRoute, type Route } from './route.js';
 
 export interface DialOptions {
@@ -50,12 +50,12 @@ export async function dialAgent(endpoint: Endpoint, options: DialOptions): Promi
     lastFailure = error;
     if (FINAL.has(error.code)) final.abort(error);
   };
-  const own = route.handshake === undefined ? undefined : new HandshakeCredentials(route.handshake, onFailure);
-  const channelCredentials = own ?? credentials.createInsecure();
+  const handshake: Handshake = route.handshake ?? ((socket) => Promise.resolve(socket));
+  const channelCredentials = new HandshakeCredentials(handshake, onFailure);
   const client = new Client(`unix:${route.socket}`, channelCredentials, CHANNEL_OPTIONS);
   const close = async (): Promise<void> => {
     client.close();
-    own?.close();
+    channelCredentials.close();
     await route.close();
   };
   try {

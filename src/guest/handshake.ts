@@ -17,9 +17,9 @@ type SecureConnector = ReturnType<ChannelCredentials['_createSecureConnector']>;
  */
 export class HandshakeCredentials extends ChannelCredentials {
   readonly #handshake: Handshake;
-  readonly #onFailure: (error: VmRunnerError) => void;
-  readonly #sockets = new Set<Socket>();
+  readonly #shaking = new Set<Socket>();
   #isClosed = false;
+  readonly #onFailure: (error: VmRunnerError) => void;
 
   /** @param onFailure told of every failed attempt; grpc-js itself keeps only a text */
   constructor(handshake: Handshake, onFailure: (error: VmRunnerError) => void) {
@@ -29,12 +29,13 @@ export class HandshakeCredentials extends ChannelCredentials {
   }
 
   /**
-   * Ends what is connected or about to be, and connects no more. grpc-js goes on trying after its client was closed, and would take a
-   * port that serves one client from whoever has it by then, also one of another VM with that name.
+   * Lets go of every port, and takes none any more. A channel of grpc-js that is closed while it waits for its next attempt
+   * makes that attempt all the same, and one that is closed within a handshake keeps the socket: a port that serves one
+   * client would be lost to all others.
    */
   close(): void {
     this.#isClosed = true;
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#shaking) socket.destroy();
   }
 
   override _isSecure(): boolean {
@@ -53,21 +54,30 @@ export class HandshakeCredentials extends ChannelCredentials {
     const credentials = callCredentials ?? CallCredentials.createEmpty();
     return {
       connect: async (socket) => {
-        this.#sockets.add(socket);
-        socket.once('close', () => this.#sockets.delete(socket));
-        if (this.#isClosed) socket.destroy();
+        this.#shaking.add(socket);
         try {
           const stream: unknown = await this.#handshake(socket);
+          if (this.#isClosed) {
+            (stream as Duplex).destroy();
+            throw closed();
+          }
           // Typed as a socket for TLS; HTTP/2 takes any stream.
           return { socket: stream as SecureSocket, secure: false };
         } catch (error) {
           if (error instanceof VmRunnerError) this.#onFailure(error);
           throw error;
+        } finally {
+          this.#shaking.delete(socket);
         }
       },
-      waitForReady: () => (this.#isClosed ? Promise.reject(new Error('closed')) : Promise.resolve()),
+      // Before it connects.
+      waitForReady: () => (this.#isClosed ? Promise.reject(closed()) : Promise.resolve()),
       getCallCredentials: () => credentials,
       destroy: () => undefined,
     };
   }
+}
+
+function closed(): VmRunnerError {
+  return new VmRunnerError('agent-unreachable', 'connection to the agent was closed');
 }

@@ -1,11 +1,8 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { systemCode, VmRunnerError } from '../core/errors.js';
+import { VmRunnerError } from '../core/errors.js';
 import type { HostMemory, MemoryReading } from '../core/host-memory.js';
-
-/** Reads a file of the kernel's; `undefined` when there is none. */
-export type ReadKernelFile = (file: string) => string | undefined;
+import { kibibytes, readKernelFile, type ReadKernelFile } from './kernel-file.js';
 
 const CGROUPS = '/sys/fs/cgroup';
 
@@ -56,21 +53,5 @@ export class LinuxHostMemory implements HostMemory {
       readings.push({ total, available: Math.max(0, total - current + cache) });
     }
     return readings;
-  }
-}
-
-function kibibytes(text: string | undefined, field: string): number | undefined {
-  const digits = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text ?? '')?.[1];
-  return digits === undefined ? undefined : Number(digits) * 1024;
-}
-
-function readKernelFile(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    const code = systemCode(error);
-    // ESRCH: the process went while it was looked at. EACCES: somebody else's, or hidden from us.
-    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES' || code === 'ENOTDIR') return undefined;
-    throw error;
   }
 }

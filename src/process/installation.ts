@@ -1,7 +1,7 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 
-import { systemCode, VmRunnerError } from '../core/errors.js';
+import { fileError, systemCode, VmRunnerError } from '../core/errors.js';
 
 const PACKAGE_NAME = 'vm-runner';
 
@@ -31,9 +31,9 @@ function versionIn(file: string): string | undefined {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw error;
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return undefined;
+    throw fileError('read the own package', file, cause);
   }
   const { name, version } = JSON.parse(text) as { name?: unknown; version?: unknown };
   return name === PACKAGE_NAME && typeof version === 'string' ? version : undefined;

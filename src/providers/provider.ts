@@ -94,6 +94,8 @@ export interface Provider {
   report(record: VmRecord): Promise<VmReport>;
   /** Ends the VM and removes everything of it. A VM that is not there is success, and so is one half made. */
   destroy(name: string): Promise<void>;
+  /** Takes away, or tells, what it left outside the store of VMs that have no record. Default: there is nothing of the kind. */
+  sweep?(how: CollectOptions): Promise<readonly Garbage[]>;
   /** What `vm-runner doctor` tells of this host: can it run VMs? Tries things where that is possible. */
   check(images: ImageLibrary, context: Pick<CreateContext, 'log' | 'signal'>): Promise<readonly Finding[]>;
 }

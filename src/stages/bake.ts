@@ -21,6 +21,8 @@ export interface BakeRequest {
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs: number | undefined;
   readonly onOutput: (bytes: Uint8Array) => Promise<void> | void;
+  /** After the last of it, however the script ended. */
+  readonly onOutputEnd?: (() => void) | undefined;
 }
 
 /** Raised when the same inputs would make another image. */
@@ -93,11 +95,12 @@ async function runScript(
   journal: Journal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { env, timeoutMs, onOutput } = request;
+  const { env, timeoutMs, onOutput, onOutputEnd } = request;
   const program: Program = { kind: 'script', content: request.script, args: [] };
   const streams = { onStdout: onOutput, onStderr: onOutput };
   // Preparing an image is root's work, whoever its jobs run as.
-  const status = await run(agent, { program, env, user: '0', timeoutMs, signal, journal, ...streams });
+  const running = run(agent, { program, env, user: '0', timeoutMs, signal, journal, ...streams });
+  const status = await running.finally(onOutputEnd);
   const code = shellExitCode(status);
   if (code === 0) return;
   throw new VmRunnerError('guest-request-refused', `script that prepares the image ended with exit code ${code}`, {

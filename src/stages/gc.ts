@@ -31,6 +31,7 @@ export async function collectGarbage(host: Host, { log, signal, ...how }: GcOpti
     // First the VMs, which need images and templates; and their logs are kept.
     () => orphans(host, log, how),
     () => abandoned(store.paths, processes, how),
+    () => outsideStore(host, how),
     () => templates.prune({ unusedMs: keep.templatesMs, budgetBytes: budgets.templatesBytes }, how),
     () => images.sweep({ ...how, signal, rules: rulesOf(host) }),
     () => oldLogs(store.paths, keep, how),
@@ -63,6 +64,11 @@ function rulesOf({ config: { keep, budgets } }: Host): Parameters<Host['images']
     unusedMs: keep.imagesMs,
     downloadsBytes: budgets.downloadsBytes,
   };
+}
+
+async function outsideStore({ providers }: Host, how: CollectOptions): Promise<readonly Garbage[]> {
+  const swept = await Promise.all(providers.map(async (provider) => (await provider.sweep?.(how)) ?? []));
+  return swept.flat();
 }
 
 async function orphans(host: Host, log: Log, { dryRun, now }: CollectOptions): Promise<readonly Garbage[]> {

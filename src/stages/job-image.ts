@@ -8,6 +8,7 @@ import type { Host } from '../providers/provider.js';
 import { acquireLock } from '../store/lock.js';
 import { NEVER } from '../store/record.js';
 import { bake, bakeKey } from './bake.js';
+import { LineLog } from './line-log.js';
 import { randomVmName } from './name.js';
 import type { VmOrder } from './order.js';
 import type { StageContext } from './prepare.js';
@@ -85,6 +86,7 @@ async function bakeOnce(
   try {
     if (await isMade()) return;
     log.info(`preparing image ${named.name} with ${named.prepare ?? ''}`);
+    const output = new LineLog((line) => log.info(`${named.name}: ${line}`));
     const request = {
       reference: image,
       prepare: {
@@ -99,25 +101,13 @@ async function bakeOnce(
       script,
       env: {},
       timeoutMs: SCRIPT_MS,
-      onOutput: lineByLine((line) => log.info(`${named.name}: ${line}`)),
+      onOutput: (bytes: Uint8Array) => output.write(bytes),
+      onOutputEnd: () => output.end(),
     };
     await timeline.measure('prepare image', () => bake(host, request, context));
   } finally {
     await lock.release();
   }
-}
-
-const MOST_LINE_CHARACTERS = 2000;
-
-/** Whole lines of what comes in pieces; a longer one is cut. */
-function lineByLine(tell: (line: string) => void): (bytes: Uint8Array) => void {
-  const decoder = new TextDecoder();
-  let rest = '';
-  return (bytes) => {
-    const lines = (rest + decoder.decode(bytes, { stream: true })).split('\n');
-    rest = (lines.pop() ?? '').slice(0, MOST_LINE_CHARACTERS);
-    for (const line of lines) tell(line.slice(0, MOST_LINE_CHARACTERS));
-  };
 }
 
 async function readScript(file: string): Promise<Uint8Array> {

@@ -54,7 +54,7 @@ export function orderVm(config: HostConfig, wishes: VmWishes): VmOrder {
   const named = config.images.get(image);
   const refused = refusedWishes(wishes, config);
   // What the operator made the default needs no leave.
-  if (wishes.image !== undefined || defaults.image === undefined) refused.push(...refusedImage(image, named, config));
+  if (wishes.image !== undefined || defaults.image === undefined) refused.push(...refusedImage(image, config));
   const error = combineInputErrors(refused);
   if (error !== undefined) throw error;
   const ownCpus = named?.cpus ?? defaults.cpus;
@@ -77,9 +77,14 @@ export function orderVm(config: HostConfig, wishes: VmWishes): VmOrder {
   };
 }
 
-function refusedImage(image: string, named: NamedImage | undefined, config: HostConfig): VmRunnerError[] {
+/**
+ * One not-allowed error when this host does not allow an image, else none.
+ * @param image a reference that can be read, or a name of the host file
+ */
+export function refusedImage(image: string, config: HostConfig): VmRunnerError[] {
   const allowed = config.limits.images;
   if (allowed === undefined) return [];
+  const named = config.images.get(image);
   const reference = parseReference(named?.reference ?? image);
   // An entry that is a name of the host file means that image alone, and not what else is called so elsewhere.
   const isAllowed = allowed.some((entry) =>

@@ -117,7 +117,7 @@ function noRoom(waitMs: number, reason: string): VmRunnerError {
   const when = waitMs === 0 ? 'now' : `within ${formatDuration(waitMs)}`;
   return new VmRunnerError('no-capacity', `no room for a VM on this host ${when}`, {
     subject: reason,
-    hint: 'See who has it with: vm-runner ps. Wait longer with --wait, or let fewer jobs run at once.',
+    hint: 'See who has it with: vm-runner ps. Wait longer with wait, or let fewer jobs run at once.',
   });
 }
 

@@ -17,9 +17,11 @@ export interface GuestWatchTimes {
 const SHORT_JOB_MS = 1000;
 const LAST_QUESTION_MS = 2000;
 
+type AskedAgent = Pick<GuestAgent, 'usage' | 'heardAt'>;
+
 /** Asks a guest from time to time how it is, on the connection that its job uses. */
 export class GuestWatch {
-  readonly #agent: GuestAgent;
+  readonly #agent: AskedAgent;
   readonly #log: Log;
   readonly #times: GuestWatchTimes;
   readonly #startedAt = performance.now();
@@ -27,7 +29,7 @@ export class GuestWatch {
   #kills: bigint | undefined;
   #toldSilence = false;
 
-  constructor(agent: GuestAgent, log: Log, times: GuestWatchTimes) {
+  constructor(agent: AskedAgent, log: Log, times: GuestWatchTimes) {
     this.#agent = agent;
     this.#log = log;
     this.#times = times;

@@ -1,4 +1,4 @@
-import { lstat, readdir, statfs } from 'node:fs/promises';
+import { lstat, readdir, stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 
 import { fileError, systemCode } from '../core/errors.js';
@@ -16,6 +16,16 @@ export async function bytesBelow(file: string): Promise<number> {
   } catch (cause) {
     // Went away in the meantime.
     if (systemCode(cause) === 'ENOENT') return 0;
+    throw fileError('look at a file', file, cause);
+  }
+}
+
+/** What a file takes of the disk; `undefined` when it is not there. */
+export async function fileBytes(file: string): Promise<number | undefined> {
+  try {
+    return (await stat(file)).blocks * BLOCK_BYTES;
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return undefined;
     throw fileError('look at a file', file, cause);
   }
 }

@@ -11,7 +11,7 @@ import type { StorePaths } from './paths.js';
 export const EVENT_ACTIONS = {
   vm: [
     ...['pooled', 'claimed', 'waiting', 'admitted', 'created', 'ready', 'failed'],
-    ...['program-started', 'program-ended', 'died', 'kept', 'destroyed', 'reaped'],
+    ...['program-started', 'program-ended', 'program-detached', 'died', 'kept', 'destroyed', 'reaped'],
   ],
   image: ['built', 'pulled', 'imported', 'made', 'removed'],
   template: ['made', 'removed'],

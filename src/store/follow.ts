@@ -17,26 +17,28 @@ const CHUNK_BYTES = 64 * 1024;
 
 /**
  * What a file holds and what is appended to it, as it comes. The file may be shortened, and replaced by a new one (rotated)
- * meanwhile, and need not be there yet.
+ * meanwhile, and need not be there yet. One that is replaced twice between two looks is missed.
  */
 export async function* follow(path: string, options: FollowOptions): AsyncGenerator<Uint8Array, void, void> {
   const { goesOn, signal, intervalMs = 100 } = options;
   let at = options.from ?? 0;
   let file = await openIfThere(path);
+  let next: FileHandle | undefined;
   try {
     for (;;) {
       // Asked before it is read: what was written before the end is read after it.
       const last = !(await goesOn());
+      // So is what its successor stands for: by then nobody writes to the old one any more.
+      next = await replacementOf(file, path);
       if (file !== undefined) {
         for await (const chunk of readFrom(file, path, at)) {
           at = chunk.next;
           yield chunk.bytes;
         }
       }
-      const next = await replacementOf(file, path);
       if (next !== undefined) {
         await file?.close();
-        file = next;
+        [file, next] = [next, undefined];
         at = 0;
         continue;
       }
@@ -45,6 +47,7 @@ export async function* follow(path: string, options: FollowOptions): AsyncGenera
     }
   } finally {
     await file?.close();
+    await next?.close();
   }
 }
 

@@ -15,6 +15,9 @@ export interface DamagedVm {
   readonly error: VmRunnerError;
 }
 
+/** As it stands in a record. In a text of one it would have backslashes. */
+const VMM_UID = /"vmmUid":\s*(\d+)/g;
+
 /** The records of all VMs of this store, one directory each. */
 export class VmRecords {
   readonly #store: StorePaths;
@@ -109,15 +112,9 @@ export class VmRecords {
   async read(name: string): Promise<VmRecord | undefined> {
     if (!isVmName(name)) return undefined;
     const path = this.paths(name).record;
-    let text: string;
-    try {
-      text = await readFile(path, 'utf8');
-    } catch (cause) {
-      if (systemCode(cause) === 'ENOENT') return undefined;
-      throw fileError('read the record of a VM', path, cause);
-    }
+    const text = await this.#text(path);
     // Where it is tells its name: what is inside may be about to be another.
-    return { ...parseRecord(text, path), name };
+    return text === undefined ? undefined : { ...parseRecord(text, path), name };
   }
 
   /** All VMs, oldest first. Damaged ones are told apart, so that one of them does not hide the others. */
@@ -153,6 +150,15 @@ export class VmRecords {
     }
   }
 
+  /**
+   * The users that QEMUs of this store have. Looked for in the text of the records, so that one of a newer vm-runner, which we cannot
+   * read, keeps its own, too.
+   */
+  async vmmUids(): Promise<ReadonlySet<number>> {
+    const texts = await Promise.all((await this.names()).map((name) => this.#text(this.paths(name).record)));
+    return new Set(texts.flatMap((text = '') => [...text.matchAll(VMM_UID)].map(([, uid]) => Number(uid))));
+  }
+
   /** Names of all directories below `vms`, also of those without a record. */
   async names(): Promise<string[]> {
     try {
@@ -167,6 +173,15 @@ export class VmRecords {
   async remove(name: string): Promise<void> {
     const { directory } = this.paths(name);
     await removeTree(directory, 'remove the directory of a VM');
+  }
+
+  async #text(path: string): Promise<string | undefined> {
+    try {
+      return await readFile(path, 'utf8');
+    } catch (cause) {
+      if (systemCode(cause) === 'ENOENT') return undefined;
+      throw fileError('read the record of a VM', path, cause);
+    }
   }
 
   /** Makes the directory of a VM, which nobody else can make then. */

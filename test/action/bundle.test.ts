@@ -115,6 +115,19 @@ it('reports all mistakes in the inputs in one sentence each, and makes nothing',
   await expectCleanEnd(runner);
 });
 
+it('waits for room as long as it is told, and says who holds it', async () => {
+  const file = path.join(await temporaryDirectory(), 'h.toml');
+  writeFileSync(file, '[capacity]\nvms = 1\n');
+  const runner = await job({ env: { VM_RUNNER_CONFIG: file } });
+  expect(await runner.uses({ provider: 'fake', run: 'true' })).toMatchObject({ exitCode: 0 });
+  const second = await runner.uses({ provider: 'fake', run: 'true', wait: '0' });
+  expect(second.exitCode).toBe(1);
+  expect(annotations(second)).toEqual([
+    expect.stringMatching(/^no room for a VM on this host now: needs one more VM, 1 of 1 are there \(held by 1 VM\)\./),
+  ]);
+  await expectCleanEnd(runner);
+});
+
 it('says that an unknown image is the mistake of the job', async () => {
   const runner = await job();
   const result = await runner.uses({ provider: 'fake', run: 'true', image: 'alpine:3' });

@@ -34,6 +34,7 @@ describe('parseInputs', () => {
       artifacts: { include: [], exclude: [] },
       artifactsPath: undefined,
       timeoutMs: undefined,
+      waitMs: undefined,
       provider: 'qemu',
     });
   });
@@ -55,6 +56,7 @@ describe('parseInputs', () => {
       'artifacts-path': 'here/../home',
       'boot-timeout': '2m',
       timeout: '90',
+      wait: '0',
       provider: 'fake',
     });
     expect(inputs).toEqual({
@@ -69,6 +71,7 @@ describe('parseInputs', () => {
       artifacts: { include: ['out/**'], exclude: ['out/tmp'] },
       artifactsPath: '/w/home',
       timeoutMs: 90_000,
+      waitMs: 0,
       provider: 'fake',
     });
   });
@@ -97,6 +100,10 @@ describe('parseInputs', () => {
     [
       { 'boot-timeout': 'soon' },
       'not a duration: boot-timeout: soon. Give seconds, or a number with ms, s, m, h or d, as in 1h30m.',
+    ],
+    [
+      { wait: 'for ever' },
+      'not a duration: wait: for ever. Give 0, seconds, or a number with ms, s, m, h or d, as in 1h30m.',
     ],
     [{ provider: 'tart' }, 'unknown value: provider: tart. Give qemu or fake.'],
     [

@@ -91,4 +91,30 @@ describe('a host file', () => {
     await call(['run', '-q', '--provider', 'fake', '--', 'sh', '-c', 'echo "[limits" > vm-runner.toml']);
     expect((await call(['config', '--check'])).exitCode).toBe(0);
   });
+
+  it('refuses to bring images here that it does not allow, all at once, and before anything is fetched', async () => {
+    const { call, file } = await onHost(
+      '[limits]\nimages = ["own", "local/*"]\n[images.own]\nreference = "rootfs:/nowhere/own.tar"\n',
+    );
+    const FILE = ['--config', 'h.toml'];
+    const pulled = await call(['image', 'pull', ...FILE, 'own', 'debian', 'Not an image']);
+    expect(pulled.exitCode).toBe(125);
+    expect(pulled.stderr.split('\n').slice(0, 3)).toEqual([
+      'vm-runner: error[invalid-input]: 2 mistakes in what was given:',
+      `- image is not allowed on this host: debian. Allowed: own, local/*: limits.images in ${file}:2.`,
+      expect.stringContaining('Not an image') as string,
+    ]);
+    // A name of the host file is what it stands for.
+    const own = await call(['image', 'pull', ...FILE, 'own']);
+    expect(own.stderr).toContain('/nowhere/own.tar');
+    expect(own.stderr).not.toContain('not-allowed');
+    await writeFile(`${file}.sh`, 'true\n');
+    const prepare = ['image', 'prepare', ...FILE, '--from', 'debian', '--script', 'h.toml.sh', '--name', 'x'];
+    expect((await call(prepare)).stderr).toContain('error[not-allowed]: image is not allowed on this host: debian.');
+    expect((await call(['image', 'import', ...FILE, 'debian', 'x'])).stderr).toContain('error[not-allowed]');
+    // Files are taken from whoever can read them.
+    const imported = await call(['image', 'import', ...FILE, 'rootfs:missing.tar', 'x']);
+    expect(imported.stderr).toContain('missing.tar');
+    expect(imported.stderr).not.toContain('not-allowed');
+  });
 });

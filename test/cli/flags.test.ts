@@ -57,7 +57,7 @@ describe('parseFlags', () => {
     expect(() => parseFlags(run, ['--imagee', 'x', '--keep=yes', '--image'])).toThrow(
       [
         '4 mistakes in what was given:',
-        '- unknown flag: --imagee. See: vm-runner run --help',
+        '- unknown flag: --imagee. Did you mean --image? See: vm-runner run --help',
         '- flag takes no value: --keep=yes. See: vm-runner run --help',
         '- flag needs a value (REF): --image. See: vm-runner run --help',
         '- unexpected argument: x. Put the program for the guest behind --: vm-runner run -- x …',

@@ -136,6 +136,50 @@ describe('vm-runner ps', () => {
   });
 });
 
+describe('vm-runner stats', () => {
+  it('shows what each VM uses, as a table and for programs', async () => {
+    const { run, say } = await fake();
+    await run('--keep', '--name', 'box', '--', 'true');
+    const { exitCode, stdout } = await say('stats', '--no-stream');
+    expect(exitCode).toBe(0);
+    expect(stdout.split('\n')).toEqual([
+      expect.stringMatching(/^NAME +CPU +MEMORY +OF HOST +DISK +NET IN +NET OUT +TASKS$/) as string,
+      expect.stringMatching(/^box +\d+ % +\S+ \S+ \/ 2\.0 GiB +\S+ [KM]iB +- .* \d+$/) as string,
+      expect.stringMatching(/^1 VM with 1 processor and 2\.0 GiB; of this host .* of disk are free$/) as string,
+      '',
+    ]);
+    const sample = JSON.parse((await say('stats', '--no-stream', '--json', 'box')).stdout) as unknown;
+    expect(sample).toMatchObject({ vms: [{ name: 'box', cpuPercent: expect.any(Number) as number, disk: null }] });
+    expect((await say('stats', 'nobody')).stderr).toMatch(/^vm-runner: error\[no-such-vm\]: /);
+    await say('rm', 'box');
+  });
+
+  it('ends when the VM is gone that it was asked about', async () => {
+    const { run, say, options } = await fake();
+    await run('--keep', '--name', 'box', '--', 'true');
+    const watching = startVmRunner(['stats', '--json', '--interval', '200ms', 'box'], options);
+    await watching.said('}\n');
+    await say('rm', 'box');
+    expect((await watching.result).exitCode).toBe(0);
+  });
+});
+
+describe('vm-runner exec --detach', () => {
+  it('lets a program go on by itself', async () => {
+    const { run, say, options } = await fake();
+    await run('--keep', '--name', 'box', '--', 'true');
+    const file = path.join(options.cwd ?? '', 'told');
+    const fifo = `mkfifo ${file}; echo detached > ${file}`;
+    expect(await say('exec', '-d', 'box', 'sh', '-c', fifo)).toEqual({ exitCode: 0, stdout: '', stderr: '' });
+    const { stdout } = await say('exec', 'box', 'sh', '-c', `until [ -p ${file} ]; do sleep 0.02; done; cat ${file}`);
+    expect(stdout).toBe('detached\n');
+    expect((await say('events', '--until', '0s', '--filter', 'event=program-detached')).stdout).toMatch(
+      /\(program=sh\)$/m,
+    );
+    await say('rm', 'box');
+  });
+});
+
 describe('vm-runner rm', () => {
   it('does not take a VM from under a job that runs, unless it is told to', async () => {
     const { start, say } = await fake();

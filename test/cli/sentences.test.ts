@@ -20,7 +20,26 @@ async function refusal(args: readonly string[], env: Readonly<Record<string, str
 describe('bad input of the command line gets one clear sentence:', () => {
   it.each([
     [['frobnicate'], 'unknown command: frobnicate. See what there is with: vm-runner --help'],
-    [['run', '--memroy', '--', 'true'], 'unknown flag: --memroy. See: vm-runner run --help'],
+    [['stast'], 'unknown command: stast. Did you mean stats? See what there is with: vm-runner --help'],
+    [
+      ['image', 'pul'],
+      'unknown command: image pul. Did you mean image pull? There is: image pull, image inspect, image rm, image prepare, image import, image export.',
+    ],
+    [['help', 'frobnicate'], 'unknown command: frobnicate. See what there is with: vm-runner --help'],
+    [['run', '--memroy', '--', 'true'], 'unknown flag: --memroy. Did you mean --memory? See: vm-runner run --help'],
+    [['run', '--frobnicate', '--', 'true'], 'unknown flag: --frobnicate. See: vm-runner run --help'],
+    [
+      ['attach', 'box'],
+      'standard input is no terminal. Give a shell its input from elsewhere with: vm-runner exec -i box sh',
+    ],
+    [
+      ['exec', '-d', '-t', 'box', 'sh'],
+      'nobody waits for a detached program: --tty with --detach. Leave one of the two out.',
+    ],
+    [
+      ['stats', '--interval', '1ms'],
+      'not a time between samples: --interval=1ms. Give seconds, or a number with ms, s, m, h or d, of at least 200ms, as in 5s.',
+    ],
     [['run'], 'nothing to run. Give a program behind --, or a script with --script FILE.'],
     [
       ['run', '--memory', 'many', '--', 'true'],
@@ -127,9 +146,10 @@ describe('help', () => {
     expect(overview.exitCode).toBe(0);
     const commands = [...overview.stdout.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}/gm)].map((match) => match[1] ?? '');
     expect(commands).toEqual([
-      ...['run', 'ps', 'exec', 'cp', 'logs', 'inspect', 'events', 'commit', 'rm', 'images'],
+      ...['run', 'exec', 'attach', 'cp', 'commit', 'rm'],
+      ...['ps', 'stats', 'logs', 'inspect', 'events', 'images'],
       ...['image pull', 'image inspect', 'image rm', 'image prepare', 'image import', 'image export'],
-      ...['templates', 'templates rm', 'pool', 'gc', 'doctor', 'config', 'explain'],
+      ...['templates', 'templates rm', 'doctor', 'gc', 'pool', 'config', 'explain', 'completion'],
     ]);
     for (const command of commands) {
       const { exitCode, stdout } = await vmRunner([...command.split(' '), '--help'], { home });

@@ -73,6 +73,7 @@ describe('mistakes of a host file', () => {
       '[registries.mirrors]',
       '"docker.io" = ["ftp://x"]',
       '"Not a host" = []',
+      '"ghcr.io" = ["https://m", "http://m:5000/x"]',
     ].join('\n');
     expect(mistakesOf(text)).toEqual([
       '/h.toml:2: no such setting: defaults.memroy. Did you mean "memory"?',
@@ -91,7 +92,17 @@ describe('mistakes of a host file', () => {
       expect.stringMatching(
         /^\/h\.toml:16: not the host of a registry: registries\.mirrors = "Not a host"\./,
       ) as string,
+      '/h.toml:17: mirror over plain HTTP: registries.mirrors = "http://m:5000/x". Give https://, or put "m:5000" into registries.insecure.',
     ]);
+  });
+
+  it('are none where plain HTTP is said to be so, and on this host itself', () => {
+    const { registries } = hostConfig(
+      '[registries]\ninsecure = ["m:5000", "cache.lan"]\n[registries.mirrors]\n"ghcr.io" = ["http://m:5000/x", "http://cache.lan:80", "http://localhost:5000"]',
+    );
+    expect(registries.mirrors['ghcr.io']).toHaveLength(3);
+    const unread = '[registries]\ninsecure = ["a b"]\n[registries.mirrors]\n"ghcr.io" = ["http://m"]';
+    expect(mistakesOf(unread)).toEqual([expect.stringContaining('/h.toml:2: not the host of a registry')]);
   });
 
   it.each([

@@ -134,6 +134,32 @@ describe('a prepared image', () => {
   });
 });
 
+describe('an image that the host file gives a name and a script', () => {
+  it('is prepared once, for whoever wants it first, and its jobs have the limits of the host', async () => {
+    const { directory, vm, layout } = await imageCommands();
+    const reference = `oci:${path.join(directory, (await layout('busybox')).slice('oci:'.length))}`;
+    const script = path.join(directory, 'tool.sh');
+    await writeFile(script, 'echo made >/tool; echo fetching; printf "last word"');
+    await writeFile(
+      path.join(directory, 'h.toml'),
+      `[images.tool]\nreference = "${reference}"\nprepare = "${script}"\nmemory = "512M"\n[limits]\npids = 60\nimages = ["tool"]\n`,
+    );
+    const job = (...program: string[]) =>
+      vm(...['run', '--network', 'none', '--config', 'h.toml', '--image', 'tool', '--', ...program]);
+    const first = await job('cat', '/tool');
+    expect(first, first.stderr).toMatchObject({ exitCode: 0, stdout: 'made\n' });
+    expect(first.stderr).toContain(`vm-runner: preparing image tool with ${script}\n`);
+    // Its output has no end of a line at its end.
+    expect(first.stderr).toContain('vm-runner: tool: fetching\nvm-runner: tool: last word\n');
+    const fork = 'i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done; echo no limit';
+    const second = await job('sh', '-c', `cat /tool; ${fork}`);
+    expect(second.stdout, second.stderr).toBe('made\n');
+    expect(second.exitCode).not.toBe(0);
+    expect(second.stderr).not.toContain('preparing image');
+    expect((await vm('images', '--quiet')).stdout.split('\n')).toContain('local/host-file-tool');
+  });
+});
+
 describe('an image that cannot be had', () => {
   it.each([
     ['not/a valid:name', /not/],

@@ -1,14 +1,20 @@
-import { statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { statSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 
-import { describe, expect, inject, it } from 'vitest';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
 
+import { DEFAULT_HOST_CONFIG } from '../../src/config/host-config.js';
 import { openHost } from '../../src/providers/host.js';
+import { homeWithImages } from '../support/e2e.js';
 import { AGENTS, SCRATCH } from '../support/fake-host.js';
 import { watchedVm } from '../support/watched-vm.js';
 
 // What a job can do to its VM, and what can happen to it: seen within seconds, told with the right blame.
 
-const host = await openHost({ home: inject('sharedHome'), provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH });
+const OPTIONS = { provider: 'qemu', agentDirectory: AGENTS, scratch: SCRATCH };
+const host = await openHost({ ...OPTIONS, home: inject('sharedHome') });
 const warnings = (lines: readonly string[]): string[] =>
   lines.filter((line) => line.startsWith('warn') && !line.includes('no hardware acceleration'));
 
@@ -90,6 +96,27 @@ describe('a VM that writes too much', () => {
     const config = { ...host.config, capacity: { ...capacity, keepFreeDiskMiB: 2 ** 40 } };
     const { sh } = await watchedVm({ ...host, config });
     await expect(sh('sleep 100', { filesMs: 20 })).rejects.toMatchObject({ code: 'disk-full', blame: 'infra' });
+  });
+});
+
+describe.runIf(process.geteuid?.() === 0)('a VM on a host whose disk is full (needs root)', () => {
+  it('is paused while nobody watches, and told by whoever looks next', async () => {
+    const { home } = await homeWithImages(inject('sharedHome'));
+    const vms = path.join(home, 'vms');
+    await mkdir(vms);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=100M,mode=0711', 'tmpfs', vms]);
+    onTestFinished(() => void execFileSync('umount', [vms]));
+    const { capacity } = DEFAULT_HOST_CONFIG;
+    const config = { ...DEFAULT_HOST_CONFIG, capacity: { ...capacity, keepFreeDiskMiB: 0 } };
+    const small = await openHost({ ...OPTIONS, home, config });
+    const { record, sh } = await watchedVm(small, { diskMiB: 64 });
+    // Within what the VM may write; the host has less.
+    writeFileSync(path.join(vms, 'others'), Buffer.alloc(90 * 2 ** 20));
+    const never = { filesMs: 3_600_000, usageMs: 50, silentMs: 500, unreachableMs: 2500 };
+    const filling = sh('head -c 40m /dev/urandom >/var/tmp/f; sync; echo went on', never);
+    await expect(filling).rejects.toMatchObject({ code: 'agent-unreachable' });
+    expect(small.processes.isAlive(record.vmm ?? small.processes.self)).toBe(true);
+    await expect(sh('true', { filesMs: 20 })).rejects.toMatchObject({ code: 'disk-full', blame: 'infra' });
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { errorsIn, faultyHost, JOB, steps } from '../support/faults/faulty-host.js';
+import { errorsIn, faultyHost, JOB, steps, SWEEP } from '../support/faults/faulty-host.js';
 import type { Fault } from '../support/faults/program.js';
 
 /** What writes; the rest of what a job does to the store only reads it. */
@@ -18,7 +18,7 @@ const FAULTS: readonly (readonly [string, Fault['act'], RegExp, readonly string[
 ];
 
 describe('a step of a job that fails gives its exit code or one error that blames the host', () => {
-  it.each(FAULTS)('when %s (%s)', { timeout: 240_000 }, async (_title, act, match, codes) => {
+  it.each(FAULTS)('when %s (%s)', SWEEP, async (_title, act, match, codes) => {
     const { run, operations, expectNoLeak, expectNextJob } = await faultyHost();
     const all = await operations(JOB, match);
     expect(all.length).toBeGreaterThan(0);
@@ -37,7 +37,7 @@ describe('a step of a job that fails gives its exit code or one error that blame
     await expectNextJob();
   });
 
-  it('whatever fails from some step on, and works again for the next job', { timeout: 240_000 }, async () => {
+  it('whatever fails from some step on, and works again for the next job', SWEEP, async () => {
     const { run, expectNoLeak, expectNextJob } = await faultyHost();
     for (const match of [/ home\/vms\//, / home\/locks\//, / home\/version/, / home\/logs/, / home\/tmp/]) {
       const { exitCode, stderr } = await run(JOB, { act: 'EIO', match, at: 'all' });

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { ContainerRegistry } from '../support/container-registry.js';
-import { errorsIn, faultyHost, steps } from '../support/faults/faulty-host.js';
+import { errorsIn, faultyHost, steps, SWEEP } from '../support/faults/faulty-host.js';
 import type { Fault } from '../support/faults/program.js';
 import { layerTar, writeLayout, type MadeImage } from '../support/made-images.js';
 
@@ -37,7 +37,7 @@ const CHANGES = /^(mkdir|open|writeFile|write|writev|sync|rename|link|unlink|rmd
 const KILLS: readonly Fault['act'][] = ['kill', 'torn'];
 
 describe('kill -9 of the program', () => {
-  it.each(KILLS)('while it converts an image leaves no part of one (%s)', { timeout: 240_000 }, async (act) => {
+  it.each(KILLS)('while it converts an image leaves no part of one (%s)', SWEEP, async (act) => {
     const { run, operations, importing, expectNoLeak, remove } = await imageHost();
     const all = await operations(importing, CHANGES);
     expect(all.length).toBeGreaterThan(40);
@@ -52,7 +52,7 @@ describe('kill -9 of the program', () => {
     }
   });
 
-  it.each(KILLS)('while it pulls an image lets the next pull go on (%s)', { timeout: 240_000 }, async (act) => {
+  it.each(KILLS)('while it pulls an image lets the next pull go on (%s)', SWEEP, async (act) => {
     const name = await registryImage();
     const { run, operations, expectNoLeak } = await faultyHost();
     const pull = ['image', 'pull', name];
@@ -70,7 +70,7 @@ describe('kill -9 of the program', () => {
     }
   });
 
-  it('while it collects garbage lets the next collection finish', { timeout: 240_000 }, async () => {
+  it('while it collects garbage lets the next collection finish', SWEEP, async () => {
     const { run, operations, importing, expectNoLeak } = await imageHost();
     const garbage = async (): Promise<void> => {
       const job = ['run', '-q', '--provider', 'fake', '--keep', '--name', 'vm-kept', '--', 'true'];
@@ -98,7 +98,7 @@ describe('an image that cannot be written', () => {
     ['ENOSPC', 'disk-full'],
     ['EIO', 'host-file-failed'],
     ['EROFS', 'host-file-failed'],
-  ] as const)('is one error at each step of its conversion (%s)', { timeout: 240_000 }, async (act, code) => {
+  ] as const)('is one error at each step of its conversion (%s)', SWEEP, async (act, code) => {
     const { run, operations, importing, expectNoLeak, remove } = await imageHost();
     const match = /^(mkdir|open|writeFile|write|writev|sync|rename|link|truncate|chmod) /;
     const all = await operations(importing, match);
@@ -120,13 +120,14 @@ describe('an image that cannot be written', () => {
   it.each([
     ['ENOSPC', 'disk-full'],
     ['EIO', 'host-file-failed'],
-  ] as const)('is one error at each step of its pull (%s)', { timeout: 240_000 }, async (act, code) => {
+    ['EROFS', 'host-file-failed'],
+  ] as const)('is one error at each step of its pull (%s)', SWEEP, async (act, code) => {
     const name = await registryImage();
     const { run, operations, expectNoLeak } = await faultyHost();
     const match = /^(mkdir|open|writeFile|write|writev|sync|rename|link|truncate|chmod) /;
     const pull = ['image', 'pull', name];
     const all = await operations(pull, match);
-    for (const at of steps(all.length, 8)) {
+    for (const at of steps(all.length, 6)) {
       const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
       await run(['image', 'rm', name]);
       await expectNoLeak(about);

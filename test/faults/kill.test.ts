@@ -3,7 +3,7 @@ import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { faultyHost, steps } from '../support/faults/faulty-host.js';
+import { faultyHost, steps, SWEEP } from '../support/faults/faulty-host.js';
 
 /** All that a job with files does on the host: its preparation, its run, its files, its end. */
 async function wholeJob() {
@@ -25,23 +25,19 @@ async function wholeJob() {
 }
 
 describe('kill -9 of the program leaves nothing and harms no later job', () => {
-  it.each(['kill', 'torn'] as const)(
-    'before each step of a job, and in the middle of it (%s)',
-    { timeout: 240_000 },
-    async (act) => {
-      const { run, operations, job, expectNoLeak, expectNextJob } = await wholeJob();
-      // Once before, since the first job of a store does more than the others.
-      await run(job);
-      const all = await operations(job);
-      expect(all.length).toBeGreaterThan(40);
-      for (const at of steps(all.length, 16)) {
-        const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
-        const { killed, stderr } = await run(job, { act, at });
-        expect(killed, `${about}\n${stderr}`).toBe(true);
-        await expectNoLeak(about);
-      }
-      await expectNextJob();
-      await expectNoLeak();
-    },
-  );
+  it.each(['kill', 'torn'] as const)('before each step of a job, and in the middle of it (%s)', SWEEP, async (act) => {
+    const { run, operations, job, expectNoLeak, expectNextJob } = await wholeJob();
+    // Once before, since the first job of a store does more than the others.
+    await run(job);
+    const all = await operations(job);
+    expect(all.length).toBeGreaterThan(40);
+    for (const at of steps(all.length, 16)) {
+      const about = `${act} at ${at}: ${all[at - 1] ?? ''}`;
+      const { killed, stderr } = await run(job, { act, at });
+      expect(killed, `${about}\n${stderr}`).toBe(true);
+      await expectNoLeak(about);
+    }
+    await expectNextJob();
+    await expectNoLeak();
+  });
 });

@@ -8,6 +8,7 @@ describe('parsePrepareSettings', () => {
       provider: 'qemu',
       config: undefined,
       vm: {},
+      waitMs: undefined,
     });
   });
 
@@ -23,6 +24,7 @@ describe('parsePrepareSettings', () => {
       '--network',
       'none',
       '--boot-timeout=5m',
+      '--wait=0',
       '--provider',
       'fake',
     ];
@@ -33,13 +35,14 @@ describe('parsePrepareSettings', () => {
         ...{ image: 'debian:12', pull: 'never', template: 'always', cpus: 4, memoryMiB: 8192, diskMiB: 20_480 },
         ...{ network: 'none', bootTimeoutMs: 300_000 },
       },
+      waitMs: 0,
     });
   });
 
   it.each([
     [
       ['--gpus', '2'],
-      'unknown flag in prepare_args: --gpus. It knows --image, --pull, --template, --cpus, --memory, --disk, --network, --boot-timeout, --provider, --config.',
+      'unknown flag in prepare_args: --gpus. It knows --image, --pull, --template, --cpus, --memory, --disk, --network, --boot-timeout, --wait, --provider, --config.',
     ],
     [['fast'], 'unexpected argument in prepare_args: fast.'],
     [['--cpus'], 'flag without a value in prepare_args: --cpus.'],
@@ -49,6 +52,7 @@ describe('parsePrepareSettings', () => {
     [['--pull', 'sometimes'], 'not a pull policy: --pull sometimes. Give one of: always, if-not-present, never.'],
     [['--template', 'yes'], 'not a template policy: --template yes. Give one of: auto, always, never.'],
     [['--boot-timeout', 'soon'], 'not a duration: --boot-timeout soon.'],
+    [['--wait', '-1'], 'not a duration: --wait -1. Give 0, seconds,'],
   ])('refuses %j', (args, sentence) => {
     expect(() => parsePrepareSettings(args)).toThrow(sentence);
   });

@@ -39,27 +39,6 @@ async function listen(file: string, onConnection: (socket: Socket) => void): Pro
   return server;
 }
 
-describe('a dial that was given up', () => {
-  it('lets go of its port, and never comes back to it', async () => {
-    const directory = await temporaryDirectory();
-    const paths = [path.join(directory, 'agent.0')];
-    let open = 0;
-    // A guest that never answers.
-    const server = await listen(paths[0] ?? '', (socket) => {
-      open += 1;
-      socket.resume().on('close', () => (open -= 1));
-    });
-    await expect(dial({ kind: 'serial', paths }, 300)).rejects.toMatchObject({ code: 'boot-timeout' });
-    await expect.poll(() => open).toBe(0);
-    server.close();
-    // What is tried again would be by now: attempts are a tenth of a second apart at first.
-    const next = once(await listen(paths[0] ?? '', () => undefined), 'connection', {
-      signal: AbortSignal.timeout(1500),
-    });
-    await expect(next).rejects.toMatchObject({ name: 'AbortError' });
-  });
-});
-
 /** What Firecracker does with a connection: a line, an answer, and then the guest's own bytes. */
 async function vmm(
   target: string,

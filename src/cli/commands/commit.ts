@@ -11,7 +11,11 @@ export const commit: Command = {
   description:
     'Keeps all that was changed in a VM that is up as one more layer over its image: local/IMAGE. Its programs stand still meanwhile. Not in it: memory, what is mounted, the workspace and the volumes of the image.',
   flags: [{ name: 'live', doc: 'Let the programs of the VM go on; what they write meanwhile may be in it by halves' }],
-  operands: { usage: 'NAME IMAGE', least: 2, most: 2 },
+  operands: { usage: 'NAME IMAGE', least: 2, most: 2, words: ['vm'] },
+  examples: [
+    ['vm-runner commit box node-with-tools', 'Keep what was installed by hand in a VM as local/node-with-tools'],
+    ['vm-runner run --image local/node-with-tools -- make test', 'Use it'],
+  ],
   run: async (flags, world) => {
     const [name = '', image = ''] = flags.operands;
     const host = await openCliHost(world);

@@ -11,6 +11,10 @@ export const config: Command = {
     'Prints every setting of the host file as it is in force and where it comes from: default, FILE:LINE or environment NAME. A host file that cannot be used is told with all its mistakes, and exit code 125. docs/HOST.md has what each setting means.',
   flags: [JSON_FLAG, { name: 'check', doc: 'Print nothing when there is no mistake' }],
   operands: { usage: '', least: 0, most: 0 },
+  examples: [
+    ['vm-runner config', 'What is in force, and which file or variable says so'],
+    ['vm-runner config --check --config new.toml', 'Try a host file before it is used'],
+  ],
   run: async (flags, world) => {
     const host = await world.config();
     const settings = [storeSetting(world), ...settingsInForce(host)];

@@ -17,7 +17,11 @@ export const cp: Command = {
   description:
     'Copies SRC to DST, one of which is NAME:PATH with an absolute path in that VM. DST is the new name itself, never a directory to copy into.',
   flags: [],
-  operands: { usage: 'SRC DST', least: 2, most: 2 },
+  operands: { usage: 'SRC DST', least: 2, most: 2, words: ['place'] },
+  examples: [
+    ['vm-runner cp box:/w/out ./out', 'Bring a directory home from a VM that was kept'],
+    ['vm-runner cp patch.diff box:/tmp/patch.diff', 'Put a file into it'],
+  ],
   run: async (flags, world) => {
     const [source, target] = flags.operands.map((operand) => parsePlace(operand, world.cwd));
     if (source === undefined || target === undefined || (source.vm === undefined) === (target.vm === undefined)) {

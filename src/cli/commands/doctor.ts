@@ -4,6 +4,7 @@ import type { Host } from '../../providers/provider.js';
 import { JSON_FLAG, type Command } from '../command.js';
 import { lookAtClock } from '../doctor/clock.js';
 import { lookAtLimits } from '../doctor/limits.js';
+import { lookAtRoom } from '../doctor/room.js';
 import { lookForStaleThings } from '../doctor/stale.js';
 import { lookAtStore } from '../doctor/store.js';
 import { openCliHost } from '../host.js';
@@ -23,6 +24,17 @@ export const doctor: Command = {
     { name: 'deep', doc: 'Read all images and templates as well, and compare them with what was written' },
   ],
   operands: { usage: '', least: 0, most: 0 },
+  exitCodes: [
+    ['0', 'nothing that keeps jobs from running'],
+    ['1', 'there is a problem'],
+    ['125', 'it could not look; standard error says why'],
+    ['130, 143, 129', 'ended by Ctrl-C, SIGTERM, SIGHUP'],
+  ],
+  examples: [
+    ['vm-runner doctor', 'Can this host run jobs?'],
+    ['vm-runner doctor --deep', 'And is everything in its store as it was written?'],
+    ['vm-runner doctor --json | jq \'.[] | select(.level != "ok")\'', 'For programs'],
+  ],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     const context = { log: terminalLog(world.stderr, { quiet: flags.has('json') }), signal: world.signal };
@@ -30,6 +42,7 @@ export const doctor: Command = {
     const looks: readonly (readonly [string, () => Promise<readonly Finding[]>])[] = [
       ['store', () => lookAtStore(host)],
       ['limits', () => lookAtLimits()],
+      ['room', () => lookAtRoom(host)],
       ['clock', () => lookAtClock(host, now)],
       ['images', () => host.images.check()],
       [host.provider.name, () => host.provider.check(host.images, context)],

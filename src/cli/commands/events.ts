@@ -2,6 +2,7 @@ import { combineInputErrors, type VmRunnerError } from '../../core/errors.js';
 import { readEvents } from '../../store/event-reader.js';
 import type { HostEvent } from '../../store/events.js';
 import { JSON_FLAG, type Command } from '../command.js';
+import { LIVE_EXIT_CODES } from '../exit-code.js';
 import { filterFlag, matches, readFilter } from '../filter.js';
 import { openCliHost } from '../host.js';
 import { untilInterrupted } from '../live-view.js';
@@ -25,6 +26,7 @@ export const events: Command = {
     { ...JSON_FLAG, doc: 'Print one JSON object a line' },
   ],
   operands: { usage: '', least: 0, most: 0 },
+  exitCodes: LIVE_EXIT_CODES,
   examples: [
     ['vm-runner events', 'All that happens from now on'],
     ['vm-runner events --since 1h --until 0s', 'What happened in the last hour'],

@@ -15,7 +15,11 @@ export const explain: Command = {
   description:
     'Every error carries a code: error[disk-full]. This tells what it means, what usually is behind it, and what to do. Without a code it lists them all.',
   flags: [JSON_FLAG],
-  operands: { usage: '[CODE]', least: 0, most: 1 },
+  operands: { usage: '[CODE]', least: 0, most: 1, words: [ERROR_CODES] },
+  examples: [
+    ['vm-runner explain no-capacity', 'What is behind an error, and what to do'],
+    ['vm-runner explain', 'All codes'],
+  ],
   run: (flags, world) => {
     const [code] = flags.operands;
     const codes = code === undefined ? ERROR_CODES : ERROR_CODES.filter((known) => known === code);

@@ -15,6 +15,11 @@ export const gc: Command = {
     'Removes VMs whose owner is gone or whose time is over, what interrupted builds and pulls left, images and layers that nothing needs, the least recently used images and templates over the budgets of the host file, and old logs. Never touches what is in use; safe at any time, also several at once.',
   flags: [JSON_FLAG, { name: 'dry-run', short: 'n', doc: 'Only tell what would go, and why' }],
   operands: { usage: '', least: 0, most: 0 },
+  examples: [
+    ['vm-runner gc --dry-run', 'What would go, and why'],
+    ['vm-runner gc', 'What the timer of executors/systemd runs'],
+    ['vm-runner gc --json | jq .freedBytes', 'For programs'],
+  ],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     const dryRun = flags.has('dry-run');

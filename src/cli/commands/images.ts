@@ -14,6 +14,10 @@ export const images: Command = {
     'Lists every image that is on this host: its size, and what of it goes when it goes, since images share layers.',
   flags: [JSON_FLAG, { name: 'quiet', short: 'q', doc: 'Print names only' }],
   operands: { usage: '', least: 0, most: 0 },
+  examples: [
+    ['vm-runner images', 'What is here, and what it takes'],
+    ["vm-runner images --json | jq -r '.[].digest'", 'For programs'],
+  ],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     const stored = await host.images.list();

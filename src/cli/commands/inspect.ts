@@ -1,8 +1,7 @@
-import { stat } from 'node:fs/promises';
-
-import { fileError, renderError, systemCode } from '../../core/errors.js';
+import { renderError } from '../../core/errors.js';
 import type { ProcessIdentity } from '../../core/process-identity.js';
 import type { Host } from '../../providers/provider.js';
+import { fileBytes } from '../../store/disk-use.js';
 import { endedPaths, type LogPaths } from '../../store/ended-vms.js';
 import { noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
@@ -16,7 +15,7 @@ export const inspect: Command = {
   description:
     'Prints an array with the record of each VM, its processes and whether they live, what its disk takes, and where its logs are. VMs that have ended are told of as long as their logs are kept.',
   flags: [],
-  operands: { usage: 'NAME…', least: 1, most: Infinity },
+  operands: { usage: 'NAME…', least: 1, most: Infinity, words: ['vm-or-ended'] },
   examples: [
     ['vm-runner inspect box', 'Everything about one VM'],
     ["vm-runner inspect box | jq -r '.[0].logs.console'", 'Where its console is written to'],
@@ -56,22 +55,13 @@ async function detailsOf(host: Host, vm: ListedVm): Promise<Record<string, unkno
 }
 
 async function diskOf(file: string, mostMiB: number | undefined): Promise<unknown> {
-  const usedBytes = await bytesOf(file);
+  const usedBytes = await fileBytes(file);
   if (usedBytes === undefined) return null;
   return { path: file, usedBytes, mostBytes: mostMiB === undefined ? null : mostMiB * 2 ** 20 };
 }
 
 /** Those that are there. */
 async function logsOf({ console, vmmLog, jobLog }: LogPaths): Promise<Record<string, string | null>> {
-  const there = async (file: string): Promise<string | null> => ((await bytesOf(file)) === undefined ? null : file);
+  const there = async (file: string): Promise<string | null> => ((await fileBytes(file)) === undefined ? null : file);
   return { console: await there(console), vmm: await there(vmmLog), job: await there(jobLog) };
-}
-
-async function bytesOf(file: string): Promise<number | undefined> {
-  try {
-    return (await stat(file)).blocks * 512;
-  } catch (cause) {
-    if (systemCode(cause) === 'ENOENT') return undefined;
-    throw fileError('look at a file of a VM', file, cause);
-  }
 }

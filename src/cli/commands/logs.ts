@@ -8,6 +8,7 @@ import { follow, lengthOf } from '../../store/follow.js';
 import { readTail } from '../../store/logs.js';
 import { isVmName, noSuchVm } from '../../store/vms.js';
 import type { Command } from '../command.js';
+import { LIVE_EXIT_CODES } from '../exit-code.js';
 import type { ParsedFlags } from '../flags.js';
 import { openCliHost } from '../host.js';
 import { untilInterrupted } from '../live-view.js';
@@ -28,7 +29,8 @@ export const logs: Command = {
     { name: 'follow', short: 'f', doc: 'Go on with what comes, until the VM is gone' },
     { name: 'tail', short: 'n', value: 'N', doc: 'Begin with the last N lines (default: all)' },
   ],
-  operands: { usage: 'NAME', least: 1, most: 1 },
+  operands: { usage: 'NAME', least: 1, most: 1, words: ['vm-or-ended'] },
+  exitCodes: LIVE_EXIT_CODES,
   examples: [
     ['vm-runner logs -f vm-0123456789', 'Look at a job while it runs'],
     ['vm-runner logs --console box', 'Why does the guest not come up?'],

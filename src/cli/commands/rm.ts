@@ -17,7 +17,7 @@ export const rm: Command = {
   flags: [
     { name: 'force', short: 'f', doc: 'Destroy also a VM whose job runs; do not complain about one that is not there' },
   ],
-  operands: { usage: 'NAME…', least: 1, most: Infinity },
+  operands: { usage: 'NAME…', least: 1, most: Infinity, words: ['vm'] },
   examples: [
     ['vm-runner rm box', 'Destroy a VM that was kept'],
     ['vm-runner rm -f vm-0123456789', 'Destroy a VM under its job, which fails of it'],

@@ -17,7 +17,7 @@ import { prepare } from '../../stages/prepare.js';
 import { run } from '../../stages/run.js';
 import { NEVER, type VmRecord } from '../../store/record.js';
 import type { Command } from '../command.js';
-import { exitCodeOf, OWN_FAILURE } from '../exit-code.js';
+import { exitCodeOf, OWN_FAILURE, PROGRAM_EXIT_CODES } from '../exit-code.js';
 import type { ParsedFlags } from '../flags.js';
 import { openCliHost } from '../host.js';
 import { terminalLog } from '../log.js';
@@ -38,6 +38,14 @@ export const runCommand: Command = {
   flags: RUN_FLAGS,
   operands: { usage: '', least: 0, most: 0 },
   takesProgram: 'behind dashes',
+  exitCodes: PROGRAM_EXIT_CODES,
+  examples: [
+    ['vm-runner run -- uname -a', 'One program in a fresh VM'],
+    ['vm-runner run --workspace --image node:22 -- npm test', 'Test what is in this directory'],
+    ["vm-runner run --script build.sh --get '/w/out/**:./out' --timeout 30m", 'Run a script, bring files home'],
+    ['vm-runner run -it --network none -- bash', 'A shell of your own, without a network'],
+    ['vm-runner run --keep --name box --script build.sh; vm-runner attach box', 'Look at what a failed job left'],
+  ],
   run: runJob,
 };
 

@@ -15,6 +15,7 @@ export const templates: Command = {
     'Lists the templates of this host, one for each size of VM. They are made by themselves, and anew when something that they are made of changes.',
   flags: [JSON_FLAG],
   operands: { usage: '', least: 0, most: 0 },
+  examples: [['vm-runner templates', 'Which sizes start fast, and what that takes']],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     const list = await host.templates.list();
@@ -29,7 +30,8 @@ export const templatesRm: Command = {
   description:
     'Removes templates by the first characters of their keys. VMs that started from them go on; the next VM of that size makes a new one.',
   flags: [],
-  operands: { usage: 'KEY…', least: 1, most: Infinity },
+  operands: { usage: 'KEY…', least: 1, most: Infinity, words: ['template'] },
+  examples: [['vm-runner templates rm 3f2a', 'By the first characters of its key']],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     const list = await host.templates.list();

@@ -25,11 +25,12 @@ const POLL_MS = 5;
  * Makes the control groups of a VM where this host lets us: version 2 of them, else version 1. Never needed: where there are none, or
  * others decide over them, there is none of ours.
  * @param name of no other VM of this host
+ * @param proc what /proc says of us, and so where the hierarchies are
  * @returns their directories
  */
-export function makeCgroups(name: string, limits: CgroupLimits): readonly string[] {
+export function makeCgroups(name: string, limits: CgroupLimits, proc = '/proc/self'): readonly string[] {
   const made: string[] = [];
-  for (const { parent, files } of hierarchies()) {
+  for (const { parent, files } of hierarchies(proc)) {
     const directory = path.join(parent, OURS, name);
     try {
       makeDirectory(path.dirname(directory));
@@ -41,7 +42,7 @@ export function makeCgroups(name: string, limits: CgroupLimits): readonly string
       }
     } catch {
       if (made.at(-1) === directory) made.pop();
-      tryRemove(directory);
+      removeEmpty(directory);
     }
   }
   return made;
@@ -53,11 +54,16 @@ export async function removeCgroups(directories: readonly string[]): Promise<voi
     // They come from a record: nothing but an empty control group is removed by this, and only one of ours.
     if (path.basename(path.dirname(directory)) !== OURS) continue;
     const end = performance.now() + REMOVE_MS;
-    while (!tryRemove(directory)) {
+    while (!removeEmpty(directory)) {
       if (performance.now() > end) throw fileError('remove a control group', directory, { code: 'EBUSY' });
       await delay(POLL_MS);
     }
   }
+}
+
+/** Where control groups of VMs are made here, one directory for each hierarchy. */
+export function cgroupRooms(): readonly string[] {
+  return hierarchies('/proc/self').map(({ parent }) => path.join(parent, OURS));
 }
 
 /** Whether the kernel killed something in these because the memory of the group, or of the host, was used up. */
@@ -75,15 +81,15 @@ export function ranOutOfMemory(directories: readonly string[]): boolean {
   return counts.some((count) => count > 0);
 }
 
-function hierarchies(): readonly Hierarchy[] {
-  const mounts = cgroupMounts();
+function hierarchies(proc: string): readonly Hierarchy[] {
+  const mounts = cgroupMounts(proc);
   const unified = mounts.find(({ type }) => type === 'cgroup2');
   if (unified !== undefined && controllersOf(unified.mount).has('memory')) {
     const files = ({ memoryBytes, tasks }: CgroupLimits) => ({ 'memory.max': memoryBytes, 'pids.max': tasks });
     // Not below our own group: version 2 has no groups in which there are both processes and groups with limits.
     return delegate(unified.mount) ? [{ parent: unified.mount, files }] : [];
   }
-  const own = readFileSync('/proc/self/cgroup', 'utf8');
+  const own = readFileSync(path.join(proc, 'cgroup'), 'utf8');
   return (['memory', 'pids'] as const).flatMap((controller) => {
     const found = mounts.find(({ type, options }) => type === 'cgroup' && options.includes(controller));
     if (found === undefined) return [];
@@ -103,8 +109,8 @@ interface CgroupMount {
 }
 
 /** https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html */
-function cgroupMounts(): readonly CgroupMount[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
+function cgroupMounts(proc: string): readonly CgroupMount[] {
+  return readFileSync(path.join(proc, 'mountinfo'), 'utf8')
     .split('\n')
     .map((line) => {
       const [left = '', right = ''] = line.split(' - ');
@@ -143,7 +149,8 @@ function makeDirectory(directory: string): void {
   }
 }
 
-function tryRemove(directory: string): boolean {
+/** @returns whether it is gone */
+export function removeEmpty(directory: string): boolean {
   try {
     rmdirSync(directory);
     return true;

@@ -40,13 +40,14 @@ export function fits(
  * @returns whether it runs; a line says why it does not
  */
 export async function runClaimed(
-  { store, processes }: QemuHost,
+  host: QemuHost,
   templates: TemplateStore,
   template: Template,
   record: VmRecord,
   context: StartContext,
 ): Promise<boolean> {
   const { log, signal } = context;
+  const { store, processes } = host;
   const { qmp, vmmLog } = store.vms.paths(record.name);
   const { vmm } = record;
   if (vmm === undefined) throw new VmRunnerError('internal', 'a VM waited that has no process');
@@ -54,7 +55,7 @@ export async function runClaimed(
     const started = { program: 'QEMU', process: vmm, logFile: vmmLog, ended: 'ended before its guest ran' };
     const isUp = (tried: AbortSignal): Promise<boolean> => loadState(qmp, tried);
     await waitUntilUp(started, { processes, isUp, timeoutMs: START_TIMEOUT_MS, signal });
-    await prove(templates, template, record, context);
+    await prove(host, templates, template, record, context);
     return true;
   } catch (error) {
     if (signal.aborted) throw abortReason(signal);

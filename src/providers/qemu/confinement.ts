@@ -58,8 +58,13 @@ export function vmConfinement(
   return {
     setpriv,
     fileBytes: Math.ceil(diskMiB * (1 + DISK_TABLES) + DISK_ROOM_MIB) * MIB,
-    cgroups: makeCgroups(`${name}.${incarnation}.${firstUser(store.paths.home)}`, { memoryBytes, tasks: TASKS }),
+    cgroups: makeCgroups(`${name}.${incarnation}${cgroupEnding(store.paths.home)}`, { memoryBytes, tasks: TASKS }),
   };
+}
+
+/** What the names of a store's control groups end with. */
+export function cgroupEnding(home: string): string {
+  return `.${firstUser(home)}`;
 }
 
 export function warnOfRoot({ why }: HostConfinement, log: Log): void {

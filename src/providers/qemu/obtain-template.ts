@@ -1,7 +1,7 @@
 import { toVmRunnerError } from '../../core/errors.js';
 import { discardTemporary } from '../../store/temporary.js';
 import type { QemuHost, StartContext, VmPlan } from './plan.js';
-import { forgetRefusal, recentRefusal, rememberRefusal } from './refusal.js';
+import { recentRefusal, rememberRefusal } from './refusal.js';
 import { saveTemplate } from './save.js';
 import { describeTemplate } from './template-files.js';
 import type { Template, TemplateStore } from './templates.js';
@@ -60,7 +60,6 @@ async function make(
     const about = { key, acceleration, cpus, memoryMiB, qemu: qemu.version, base: base.digest };
     const description = await describeTemplate(paths, { ...about, madeAt: Date.now() });
     const template = await templates.add(paths, description);
-    await forgetRefusal(host.store.paths, key);
     await host.store.events.add('template', 'made', key, { cpus, memoryMiB }, context.log);
     return template;
   } catch (error) {

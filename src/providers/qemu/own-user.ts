@@ -26,6 +26,8 @@ export interface OwnUserOptions {
   readonly program: string;
   readonly acceleration: Acceleration;
   readonly setpriv: boolean;
+  /** Default: `/dev/kvm`. */
+  readonly kvmDevice?: string;
 }
 
 /**
@@ -39,10 +41,11 @@ export function ownUserGroups(options: OwnUserOptions): { readonly groups: reado
   const closed = closedDirectory(path.dirname(options.home)) ?? closedDirectory(path.dirname(options.program));
   if (closed !== undefined) return `other users cannot enter ${closed}`;
   if (options.acceleration !== 'kvm') return { groups: [] };
-  const { mode, gid } = statSync(KVM_DEVICE);
+  const { kvmDevice = KVM_DEVICE } = options;
+  const { mode, gid } = statSync(kvmDevice);
   if ((mode & 0o006) === 0o006) return { groups: [] };
   if ((mode & 0o060) === 0o060 && gid !== 0) return { groups: [gid] };
-  return `only root may open ${KVM_DEVICE}`;
+  return `only root may open ${kvmDevice}`;
 }
 
 /** Runs work with a user for a VM that no other VM of this store has; the work must write it into the record of the VM. */
@@ -54,8 +57,7 @@ export async function withFreeUser<T>(
 ): Promise<T> {
   const lock = await acquireLock(path.join(store.paths.locks, 'vmm-users'), { processes, signal });
   try {
-    const { records } = await store.vms.list();
-    const taken = new Set(records.map((record) => record.vmmUid));
+    const taken = await store.vms.vmmUids();
     let uid = firstUser(store.paths.home) + 1;
     while (taken.has(uid)) uid += 1;
     return await work({ uid, gid: QEMU_GROUP, groups });

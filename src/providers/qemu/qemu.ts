@@ -1,4 +1,5 @@
 import type { Finding } from '../../core/finding.js';
+import type { CollectOptions, Garbage } from '../../core/garbage.js';
 import type { ProcessTable } from '../../core/process-identity.js';
 import type { ImageLibrary } from '../../images/library.js';
 import { SYSTEM_PATH } from '../../process/system-path.js';
@@ -7,6 +8,8 @@ import type { Store } from '../../store/store.js';
 import type { BootFiles, CreateContext, CreateRequest, Provider, VmReport, WarmPool } from '../provider.js';
 import { destroyVm } from '../vm-process.js';
 import { ranOutOfMemory, removeCgroups } from './cgroup.js';
+import { sweepCgroups } from './cgroup-sweep.js';
+import { cgroupEnding } from './confinement.js';
 import { readEvents } from './events.js';
 import { hostAcceleration } from './host-acceleration.js';
 import { identifyQemu } from './identity.js';
@@ -84,6 +87,15 @@ export class QemuProvider implements Provider {
       graceMs: 0,
       ended: async (record) => removeCgroups(record?.cgroups ?? []),
     });
+  }
+
+  async sweep(how: CollectOptions): Promise<readonly Garbage[]> {
+    const { vms, paths } = this.#host.store;
+    const { records, damaged } = await vms.list();
+    // One that cannot be read may name any of them; a newer vm-runner's goes on.
+    if (damaged.length > 0) return [];
+    const named = new Set(records.flatMap(({ cgroups = [] }) => cgroups));
+    return sweepCgroups(cgroupEnding(paths.home), named, how);
   }
 
   async check(images: ImageLibrary, context: Pick<CreateContext, 'log' | 'signal'>): Promise<readonly Finding[]> {

@@ -20,11 +20,20 @@ import { giveAway, letReach, takeBack } from './reach.js';
 import { plannedMachine, type QemuHost, type StartContext, type VmPlan } from './plan.js';
 import { QmpClient } from './qmp.js';
 import type { TemplatePaths } from './template-files.js';
+import { whileAlive } from './while-alive.js';
 
 /** For the guest to see that nobody is connected any more: one that is saved while it writes to a port writes for ever. */
 const SETTLE_MS = 100;
 const SAVE_TIMEOUT_MS = 60_000;
 const POLL_MS = 5;
+const BOOT = {
+  timeoutMs: DEFAULT_BOOT_TIMEOUT_MS,
+  late: () => {
+    const timeout = formatDuration(DEFAULT_BOOT_TIMEOUT_MS);
+    return new VmRunnerError('boot-timeout', `agent in the guest did not answer within ${timeout} of boot`);
+  },
+  died: 'the guest that was to be saved ended',
+};
 /** Memory is not in it; half a megabyte is usual. */
 const MOST_STATE_BYTES = 256 * 2 ** 20;
 
@@ -71,7 +80,9 @@ async function bootAndSave(
     const isUp = (tried: AbortSignal): Promise<boolean> => answers(paths.qmp, tried);
     const started = { program: 'QEMU', process: qemu, logFile: paths.vmmLog };
     await waitUntilUp(started, { processes, isUp, timeoutMs: START_TIMEOUT_MS, signal });
-    await whileAlive(processes, qemu, signal, (both) => agentAnswers({ kind: 'serial', paths: paths.agents }, both));
+    await whileAlive({ processes, process: qemu, ...BOOT, signal }, (alive) =>
+      agentAnswers({ kind: 'serial', paths: paths.agents }, alive),
+    );
     await delay(SETTLE_MS, signal);
     await writeFile(state, await takeState(paths, confinement.user, signal), { mode: 0o400, flag: 'wx' });
     await ended(processes, qemu, signal);
@@ -86,27 +97,6 @@ async function makeMemoryFile(file: string, memoryMiB: number): Promise<void> {
     await truncate(file, memoryMiB * 2 ** 20);
   } catch (cause) {
     throw fileError('make the memory of a template', file, cause);
-  }
-}
-
-/** Waits for the agent, but not for that of a guest that has ended. */
-async function whileAlive(
-  processes: ProcessTable,
-  qemu: ProcessIdentity,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const timeoutMs = DEFAULT_BOOT_TIMEOUT_MS;
-  const late = `agent in the guest did not answer within ${formatDuration(timeoutMs)} of boot`;
-  using deadline = new Deadline(timeoutMs, () => new VmRunnerError('boot-timeout', late), signal);
-  const died = new AbortController();
-  const watch = setInterval(() => {
-    if (!processes.isAlive(qemu)) died.abort(new VmRunnerError('vm-died', 'the guest that was to be saved ended'));
-  }, 100);
-  try {
-    await work(AbortSignal.any([deadline.signal, died.signal]));
-  } finally {
-    clearInterval(watch);
   }
 }
 
@@ -168,7 +158,7 @@ async function isSaved(client: QmpClient): Promise<boolean> {
   return status === 'completed';
 }
 
-/** The disk is whole when QEMU has ended by itself. */
+/** The disk was whole when the state was: nothing may hold its files any more, however that ended. */
 async function ended(processes: ProcessTable, qemu: ProcessIdentity, signal: AbortSignal): Promise<void> {
   const late = (): VmRunnerError => new VmRunnerError('host-tool-failed', 'QEMU did not end after it saved a guest');
   using deadline = new Deadline(START_TIMEOUT_MS, late, signal);

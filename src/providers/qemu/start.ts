@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
+import path from 'node:path';
 
-import { abortReason, Deadline } from '../../core/deadline.js';
+import { abortReason } from '../../core/deadline.js';
 import { fileError, toVmRunnerError, VmRunnerError } from '../../core/errors.js';
 import type { TemplatePolicy } from '../../core/job.js';
 import { endProcess } from '../../process/end.js';
@@ -10,12 +11,17 @@ import { cloneVm } from './clone.js';
 import { hostCpu } from './host-cpu.js';
 import { obtainTemplate } from './obtain-template.js';
 import type { QemuHost, StartContext, VmPlan } from './plan.js';
-import { rememberRefusal } from './refusal.js';
+import { forgetRefusal, rememberRefusal } from './refusal.js';
 import { templateKey } from './template-key.js';
 import { TemplateStore, type Template } from './templates.js';
+import { whileAlive } from './while-alive.js';
 
 /** For a guest on a loaded host to answer that was loaded already. */
-const PROOF_TIMEOUT_MS = 60_000;
+const PROOF = {
+  timeoutMs: 60_000,
+  late: () => new VmRunnerError('vm-start-failed', 'a guest that was loaded from its template does not answer'),
+  died: 'a guest that was loaded from its template ended',
+};
 
 /**
  * Starts a VM: as a clone of a template, which is made first when there is none. What cannot be cloned boots from its kernel
@@ -74,7 +80,7 @@ async function startClone(
 ): Promise<VmRecord> {
   const record = await context.timeline.measure('clone', () => cloneVm(host, plan, template, context));
   try {
-    await prove(templates, template, record, context);
+    await prove(host, templates, template, record, context);
     return record;
   } catch (error) {
     // First the record: one that names a process that is gone is somebody's to reap.
@@ -89,19 +95,20 @@ async function startClone(
  * believe in something that is no longer so, and hang.
  */
 export async function prove(
+  { store, processes }: QemuHost,
   templates: TemplateStore,
   template: Pick<Template, 'paths'>,
-  { endpoint }: VmRecord,
+  { endpoint, vmm }: VmRecord,
   { agentAnswers, signal }: StartContext,
 ): Promise<void> {
   if (await templates.isProven(template)) {
     await templates.markUsed(template);
     return;
   }
-  const silent = new VmRunnerError('vm-start-failed', 'a guest that was loaded from its template does not answer');
-  using deadline = new Deadline(PROOF_TIMEOUT_MS, () => silent, signal);
-  await agentAnswers(endpoint, deadline.signal);
+  if (vmm === undefined) throw new VmRunnerError('internal', 'a clone has no process');
+  await whileAlive({ processes, process: vmm, ...PROOF, signal }, (alive) => agentAnswers(endpoint, alive));
   await templates.markProven(template);
+  await forgetRefusal(store.paths, path.basename(template.paths.directory));
 }
 
 function cannotClone(cause: VmRunnerError): VmRunnerError {

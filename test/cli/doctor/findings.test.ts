@@ -5,9 +5,12 @@ import { describe, expect, it } from 'vitest';
 
 import { lookAtClock } from '../../../src/cli/doctor/clock.js';
 import { lookAtLimits } from '../../../src/cli/doctor/limits.js';
+import { lookAtRoom } from '../../../src/cli/doctor/room.js';
 import { lookForStaleThings } from '../../../src/cli/doctor/stale.js';
 import { lookAtStore } from '../../../src/cli/doctor/store.js';
 import { DEFAULT_HOST_CONFIG } from '../../../src/config/host-config.js';
+import { LinuxHostMemory } from '../../../src/process/host-memory.js';
+import { Capacity } from '../../../src/store/capacity.js';
 import { fakeHost, keptLog } from '../../support/fake-host.js';
 import { temporaryDirectory } from '../../support/temporary-directory.js';
 
@@ -27,6 +30,25 @@ describe('doctor', () => {
     const host = await fakeHost();
     const config = { ...DEFAULT_HOST_CONFIG, capacity: { ...DEFAULT_HOST_CONFIG.capacity, keepFreeDiskMiB: 2 ** 40 } };
     expect(await lookAtStore({ ...host, config })).toMatchObject([{ level: 'problem', subject: 'store' }]);
+  });
+
+  it('tells who has the room, and who waits for it', async () => {
+    const host = await fakeHost();
+    expect(await lookAtRoom(host)).toMatchObject([
+      { level: 'ok', text: expect.stringMatching(/^0 VMs have 0 processors and 0 B; .* are free$/) as string },
+    ]);
+    const most = { ...host.capacity.limits, vms: 0 };
+    const full = new Capacity({
+      store: host.store,
+      processes: host.processes,
+      memory: new LinuxHostMemory(),
+      limits: most,
+    });
+    const ticket = full.ticket('box', 'i', { cpus: 1, memoryMiB: 512, diskMiB: 64 });
+    await full.admit(ticket, new AbortController().signal);
+    expect(await lookAtRoom({ capacity: full })).toMatchObject([
+      { level: 'warning', text: expect.stringMatching(/^1 job waits for room: 0 of 0 VMs have /) as string },
+    ]);
   });
 
   it('tells limits of the system that are too low', async () => {

@@ -59,6 +59,9 @@ export async function faultyHost(directory?: string): Promise<FaultyHost> {
   };
 }
 
+/** For a test of many steps. */
+export const SWEEP = { timeout: process.env['FAULTS'] === 'all' ? 3_600_000 : 240_000 };
+
 /** Which of `count` steps are tried: all of them with FAULTS=all, else those of a spread that is the same every time. */
 export function steps(count: number, most: number): readonly number[] {
   const all = Array.from({ length: count }, (_, index) => index + 1);
@@ -69,4 +72,9 @@ export function steps(count: number, most: number): readonly number[] {
 /** The codes of the errors that a program told; a warning is none. */
 export function errorsIn(stderr: string): string[] {
   return [...stderr.matchAll(/^vm-runner: error\[([a-z-]+)\]: /gm)].map((match) => match[1] ?? '');
+}
+
+/** Whether the program came so far that it could say something: what Node itself cannot have is not told by us. */
+export function isOurs(stderr: string): boolean {
+  return /^vm-runner: /m.test(stderr);
 }

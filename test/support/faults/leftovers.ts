@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
+import { cgroupsNamed } from '../../../src/providers/qemu/cgroup-sweep.js';
+import { cgroupEnding } from '../../../src/providers/qemu/confinement.js';
+
 /** What must not be there when all jobs of a store have ended and garbage was collected; empty for a clean store. */
 export function leftovers(home: string): string[] {
   const names = readdirSync(home, { recursive: true, encoding: 'utf8' });
@@ -16,6 +19,7 @@ export function leftovers(home: string): string[] {
     ...processesOf(home).map((line) => `process ${line}`),
     ...mountsBelow(home).map((line) => `mount ${line}`),
     ...mutexesOf(home).map((line) => `abstract socket ${line}`),
+    ...cgroupsOf(home).map((directory) => `control group ${directory}`),
   ];
 }
 
@@ -44,6 +48,11 @@ export function processesOf(home: string): string[] {
     }
   }
   return lines;
+}
+
+/** Control groups of the store's VMs, where this host has such. */
+export function cgroupsOf(home: string): readonly string[] {
+  return cgroupsNamed(cgroupEnding(home));
 }
 
 function mountsBelow(home: string): string[] {

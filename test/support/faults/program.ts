@@ -74,7 +74,7 @@ export function startProgram(args: readonly string[], options: ProgramOptions): 
   const child = spawn(program, rest, {
     cwd: ROOT,
     env: {
-      ...{ PATH: process.env['PATH'], HOME: process.env['HOME'], VM_RUNNER_HOME: path.join(directory, 'home') },
+      ...{ PATH: process.env['PATH'], HOME: directory, VM_RUNNER_HOME: path.join(directory, 'home') },
       ...faultEnv,
       ...env,
     },

@@ -11,7 +11,8 @@ export const imageExport: Command = {
   description:
     'Writes an image of this host as an OCI layout: a directory, or one file when TARGET ends with .tar. Its layers are packed anew, so that their digests are not those of the registry.',
   flags: [{ name: 'quiet', short: 'q', doc: 'Say nothing but warnings and errors' }],
-  operands: { usage: 'REF TARGET', least: 2, most: 2 },
+  operands: { usage: 'REF TARGET', least: 2, most: 2, words: ['image', 'file'] },
+  examples: [['vm-runner image export local/tools tools.tar', 'For other hosts and tools']],
   run: async (flags, world) => {
     const [reference = '', target = ''] = flags.operands;
     const host = await openCliHost(world);

@@ -10,7 +10,8 @@ export const imageInspect: Command = {
   summary: 'Show what is known of an image, as JSON',
   description: 'Prints the digest, the configuration and the files of an image that is on this host.',
   flags: [],
-  operands: { usage: 'REF', least: 1, most: 1 },
+  operands: { usage: 'REF', least: 1, most: 1, words: ['image'] },
+  examples: [['vm-runner image inspect node:22 | jq .config', 'What its author says about it']],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     const image = await presentImage(host, absoluteReference(flags.operands[0] ?? '', world.cwd));

@@ -39,6 +39,10 @@ export const imagePrepare: Command = {
     ...VM_FLAGS.filter(({ name }) => name !== 'image'),
   ],
   operands: { usage: '', least: 0, most: 0 },
+  examples: [
+    ['vm-runner image prepare --from debian:12 --script tools.sh --name tools', 'Install tools once'],
+    ['vm-runner run --image local/tools -- make', 'Have them in every job'],
+  ],
   run: async (flags, world) => {
     const mistakes: VmRunnerError[] = [];
     const values = new Values(flags, mistakes);

@@ -11,7 +11,8 @@ export const imageRm: Command = {
   description:
     'Takes the name of each image away. Its files go when no other image shares them; VMs that run keep what they have.',
   flags: [],
-  operands: { usage: 'REF…', least: 1, most: Infinity },
+  operands: { usage: 'REF…', least: 1, most: Infinity, words: ['image'] },
+  examples: [['vm-runner image rm node:20', 'Give up an image that no job uses any more']],
   run: async (flags, world) => {
     const host = await openCliHost(world);
     let exitCode = 0;

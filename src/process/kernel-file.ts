@@ -1,0 +1,23 @@
+import { readFileSync } from 'node:fs';
+
+import { systemCode } from '../core/errors.js';
+
+/** Reads a file of the kernel's; `undefined` when there is none. */
+export type ReadKernelFile = (file: string) => string | undefined;
+
+export function readKernelFile(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const code = systemCode(error);
+    // ESRCH: the process went while it was looked at. EACCES: somebody else's, or hidden from us.
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** Bytes from a line like `MemTotal:  1024 kB`. */
+export function kibibytes(text: string | undefined, field: string): number | undefined {
+  const digits = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text ?? '')?.[1];
+  return digits === undefined ? undefined : Number(digits) * 1024;
+}
