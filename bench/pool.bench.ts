@@ -2,6 +2,7 @@ import { inject, it } from 'vitest';
 
 import { Timeline } from '../src/core/log.js';
 import type { CreateRequest, Host } from '../src/providers/provider.js';
+import { agentAnswers } from '../src/stages/agent-answers.js';
 import { bootFiles } from '../src/stages/boot-files.js';
 import { cleanup } from '../src/stages/cleanup.js';
 import { prepare } from '../src/stages/prepare.js';
@@ -32,8 +33,8 @@ async function launch(host: Host): Promise<void> {
     },
     ...{ owner: host.processes.self, expiresAt: NEVER, frontEnd: 'bench', job: undefined },
   };
-  const agentAnswers = (): Promise<void> => Promise.resolve();
-  await host.provider.pool?.launch(request, { log, timeline: new Timeline(), signal, agentAnswers });
+  const context = { log, timeline: new Timeline(), signal, agentAnswers: agentAnswers(host) };
+  await host.provider.pool?.launch(request, context);
 }
 
 /** Milliseconds until its agent answers, and until it is ready for a job. */

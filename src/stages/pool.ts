@@ -8,6 +8,7 @@ import type { ProcessIdentity } from '../core/process-identity.js';
 import type { CreateRequest, Host, WarmPool } from '../providers/provider.js';
 import { isPoolName, randomPoolName } from '../store/pool-name.js';
 import { NEVER } from '../store/record.js';
+import { agentAnswers } from './agent-answers.js';
 import { bootFiles } from './boot-files.js';
 import { cleanup } from './cleanup.js';
 import { giveUp } from './give-up.js';
@@ -221,9 +222,8 @@ class Pool {
     const ticket = capacity.ticket(name, incarnation, demand);
     if (!(await capacity.tryAdmit(ticket, signal))) return false;
     try {
-      // Nobody runs it yet, so nobody asks its agent.
-      const agentAnswers = (): Promise<void> => Promise.resolve();
-      const { vmm } = await this.#warm.launch(request, { ...this.#context, agentAnswers });
+      const asking = { ...this.#context, agentAnswers: agentAnswers(this.#host) };
+      const { vmm } = await this.#warm.launch(request, asking);
       this.#waiting.set(name, { incarnation, vmm, fingerprint: await this.#fingerprint(request) });
       await store.events.add('vm', 'pooled', name, { image: request.image, cpus, memoryMiB }, log);
       return true;

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
 
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
-import type { Endpoint } from '../core/endpoint.js';
 import { DEFAULT_DISK_MIB, DEFAULT_IMAGE, type RootRequest, type VmRequest } from '../core/job.js';
 import type { Log, Timeline } from '../core/log.js';
 import { USER_NETWORK } from '../core/network.js';
 import type { ProcessIdentity } from '../core/process-identity.js';
 import { formatDuration } from '../core/units.js';
-import { GuestAgent } from '../guest/agent.js';
+import type { GuestAgent } from '../guest/agent.js';
 import type { LocalImage } from '../images/image.js';
 import type { BootFiles, Host } from '../providers/provider.js';
 import type { VmRecord } from '../store/record.js';
+import { agentAnswers } from './agent-answers.js';
 import { withAgent } from './attach.js';
 import { bootFiles } from './boot-files.js';
 import { claim } from './claim.js';
@@ -93,9 +93,9 @@ async function createInRoom(
   const cpus = vm.cpus ?? (await provider.defaultCpus(boot, context));
   const { memoryMiB, diskMiB = DEFAULT_DISK_MIB } = vm;
   const demand = { cpus, memoryMiB, diskMiB };
-  const agentAnswers = (endpoint: Endpoint, signal: AbortSignal): Promise<void> => ask(host, endpoint, signal);
+  const asking = { ...context, agentAnswers: agentAnswers(host) };
   const create = { ...vm, ...request, ...demand, incarnation };
-  const claimed = await claim(host, { ...create, boot }, { ...context, agentAnswers });
+  const claimed = await claim(host, { ...create, boot }, asking);
   if (claimed !== undefined) return claimed;
   const askedMs = context.timeline.elapsedMs;
   const reservation = await reserve(host, { name, incarnation, demand, waitMs }, context);
@@ -103,7 +103,7 @@ async function createInRoom(
     const waitedLong = context.timeline.elapsedMs - askedMs > IMAGE_STAYS_MS;
     const files =
       boot !== undefined && waitedLong ? await bootFiles(host, { ...vm, pull: 'if-not-present' }, context) : boot;
-    const make = (): Promise<VmRecord> => provider.create({ ...create, boot: files }, { ...context, agentAnswers });
+    const make = (): Promise<VmRecord> => provider.create({ ...create, boot: files }, asking);
     return await context.timeline.measure('create', make);
   } finally {
     await reservation.release();
@@ -115,12 +115,6 @@ function imageless(provider: string, image: string): VmRunnerError {
     subject: image,
     hint: 'Leave the image out for a dry run.',
   });
-}
-
-/** Waits for the agent behind an endpoint, and lets go of it. */
-async function ask({ processes }: Host, endpoint: Endpoint, signal: AbortSignal): Promise<void> {
-  const agent = await GuestAgent.connect(endpoint, { processes, signal });
-  await agent.close();
 }
 
 interface Beginning {

@@ -159,6 +159,22 @@ describe('a pool', () => {
     await soon(pooled).toEqual([expect.not.objectContaining({ name: first?.name })]);
   });
 
+  it('asks the agents of guests for its provider, which makes templates of them', async () => {
+    const { host, pooled } = await setUp();
+    const { pool } = host.provider;
+    if (pool === undefined) throw new Error('no pool');
+    const launch: typeof pool.launch = async (request, context) => {
+      const record = await pool.launch(request, context);
+      const nobody = { kind: 'unix', path: path.join(host.store.paths.home, 'nobody') } as const;
+      await expect(context.agentAnswers(nobody, AbortSignal.timeout(100))).rejects.toThrow();
+      await context.agentAnswers(record.endpoint, context.signal);
+      return record;
+    };
+    const provider = Object.assign(Object.create(host.provider) as Host['provider'], { pool: { ...pool, launch } });
+    startPool({ ...host, provider }, 1);
+    await soon(pooled).toHaveLength(1);
+  });
+
   it('ends with the reason when not even its first VM can be launched', async () => {
     const { host } = await setUp({ memoryMiB: 256 });
     expect(await startPool(host, 1).ended).toMatchObject({ code: 'not-allowed' });

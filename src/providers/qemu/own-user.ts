@@ -26,6 +26,8 @@ export interface OwnUserOptions {
   readonly program: string;
   readonly acceleration: Acceleration;
   readonly setpriv: boolean;
+  /** Default: `/dev/kvm`. */
+  readonly kvmDevice?: string;
 }
 
 /**
@@ -39,10 +41,11 @@ export function ownUserGroups(options: OwnUserOptions): { readonly groups: reado
   const closed = closedDirectory(path.dirname(options.home)) ?? closedDirectory(path.dirname(options.program));
   if (closed !== undefined) return `other users cannot enter ${closed}`;
   if (options.acceleration !== 'kvm') return { groups: [] };
-  const { mode, gid } = statSync(KVM_DEVICE);
+  const { kvmDevice = KVM_DEVICE } = options;
+  const { mode, gid } = statSync(kvmDevice);
   if ((mode & 0o006) === 0o006) return { groups: [] };
   if ((mode & 0o060) === 0o060 && gid !== 0) return { groups: [gid] };
-  return `only root may open ${KVM_DEVICE}`;
+  return `only root may open ${kvmDevice}`;
 }
 
 /** Runs work with a user for a VM that no other VM of this store has; the work must write it into the record of the VM. */
