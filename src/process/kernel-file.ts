@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import { systemCode } from '../core/errors.js';
+import { fileError, systemCode } from '../core/errors.js';
 
 /** Reads a file of the kernel's; `undefined` when there is none. */
 export type ReadKernelFile = (file: string) => string | undefined;
@@ -8,11 +8,11 @@ export type ReadKernelFile = (file: string) => string | undefined;
 export function readKernelFile(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8');
-  } catch (error) {
-    const code = systemCode(error);
+  } catch (cause) {
+    const code = systemCode(cause);
     // ESRCH: the process went while it was looked at. EACCES: somebody else's, or hidden from us.
     if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES' || code === 'ENOTDIR') return undefined;
-    throw error;
+    throw fileError('read a file of the kernel', file, cause);
   }
 }
 

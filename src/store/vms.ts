@@ -165,6 +165,8 @@ export class VmRecords {
       const entries = await readdir(this.#store.vms, { withFileTypes: true });
       return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
     } catch (cause) {
+      // The store was deleted: those who still work in it must be able to end what they started.
+      if (systemCode(cause) === 'ENOENT') return [];
       throw fileError('list the VMs', this.#store.vms, cause);
     }
   }
