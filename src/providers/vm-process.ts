@@ -184,18 +184,9 @@ async function findUnrecorded(
     .flatMap((one) => commandLine(store.vms.paths(one)))
     .flatMap((argument) => findByArgument(processes, argument));
   if (found.length === 0) return [];
-  const others = new Set((await recordsOf(store)).filter((other) => other.name !== name).map(({ vmm }) => vmm?.pid));
+  const { records } = await store.vms.list();
+  const others = new Set(records.filter((other) => other.name !== name).map(({ vmm }) => vmm?.pid));
   return found.filter(({ pid }) => !others.has(pid));
-}
-
-/** A store that was deleted has none. */
-async function recordsOf({ vms }: Store): Promise<readonly VmRecord[]> {
-  try {
-    return (await vms.list()).records;
-  } catch (error) {
-    if (error instanceof VmRunnerError && systemCode(error.cause) === 'ENOENT') return [];
-    throw error;
-  }
 }
 
 /** Written before its process is started, so that it can be found whatever becomes of its record. */
