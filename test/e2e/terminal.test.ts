@@ -32,13 +32,18 @@ describe('on a terminal', () => {
 
   it('sends Ctrl-C to the program in the guest and goes on with what that says', async () => {
     const { options, start } = await box();
-    const terminal = start(`vm-runner exec -it box sh -c 'trap "echo not yet" INT; echo up; sleep 1000; exit 3'`);
-    await terminal.shows(/up\r+\n/);
+    const sleeps = async (seconds: number): Promise<void> => {
+      const until = `until pgrep -f -x "sleep ${seconds}"; do sleep 0.05; done`;
+      await vmRunner(['exec', 'box', 'sh', '-c', until], options);
+    };
+    const terminal = start(`vm-runner exec -it box sh -c 'trap "echo not yet" INT; sleep 1001; exit 3'`);
+    // A key that comes before it sleeps would be told, and then it would sleep all the same.
+    await sleeps(1001);
     terminal.type('\u0003');
     await terminal.shows(/not yet/);
     expect(await terminal.exitCode).toBe(3);
-    const ended = start('vm-runner exec -it box sleep 1000; echo "ended with $?"');
-    await vmRunner(['exec', 'box', 'sh', '-c', 'until pgrep -x sleep; do sleep 0.05; done'], options);
+    const ended = start('vm-runner exec -it box sleep 1002; echo "ended with $?"');
+    await sleeps(1002);
     ended.type('\u0003');
     await ended.shows(/ended with 130/);
   });
