@@ -1,6 +1,7 @@
 import { toVmRunnerError, type VmRunnerError } from '../core/errors.js';
 import { shellExitCode } from '../core/job.js';
 import type { Log, Span } from '../core/log.js';
+import { formatCount } from '../core/units.js';
 import { exitCodeOf, reportError, reportExit } from './failure.js';
 import type { OutputName } from './input-table.js';
 import { sizeOf, type JobOutcome, type JobRequest } from './job.js';
@@ -46,7 +47,7 @@ export async function summarize(runner: Runner, ending: Ending, log: Log): Promi
   const { outcome, error, spans } = ending;
   if (outcome === undefined) return;
   const { record, collected } = outcome;
-  const artifacts = collected === undefined ? undefined : `${collected.files} file${collected.files === 1 ? '' : 's'}`;
+  const artifacts = collected === undefined ? undefined : formatCount(collected.files, 'file');
   const exitCode = exitCodeText(ending) === '' ? `none: ${error?.reason ?? ''}` : exitCodeText(ending);
   try {
     await writeSummary(runner, { image: record.image, size: sizeOf(record), spans, exitCode, artifacts });

@@ -4,7 +4,7 @@ import { abortReason } from '../core/deadline.js';
 import { toVmRunnerError, type VmRunnerError } from '../core/errors.js';
 import type { ExitStatus } from '../core/job.js';
 import { renderTimeline, type Log, type Timeline } from '../core/log.js';
-import { formatDuration, formatSize } from '../core/units.js';
+import { formatCount, formatDuration, formatSize } from '../core/units.js';
 import type { GuestAgent } from '../guest/agent.js';
 import type { Host } from '../providers/provider.js';
 import { withAgent } from '../stages/attach.js';
@@ -89,7 +89,7 @@ function warnAboutReach(host: Host, { vm }: VmOrder, log: Log): void {
 
 /** `2 CPUs, 2 GiB`. */
 export function sizeOf({ cpus, memoryMiB }: VmRecord): string {
-  return `${cpus} CPU${cpus === 1 ? '' : 's'}, ${formatSize(memoryMiB * 2 ** 20)}`;
+  return `${formatCount(cpus, 'CPU')}, ${formatSize(memoryMiB * 2 ** 20)}`;
 }
 
 async function putWorkspace(

@@ -1,6 +1,6 @@
 import type { VmRunnerError } from '../core/errors.js';
 import { parseDuration } from '../core/units.js';
-import { readValue, type ValueKind } from '../core/values.js';
+import { numberOf, readValue, type ValueKind } from '../core/values.js';
 import { isVmName } from '../store/vms.js';
 import type { ParsedFlags } from './flags.js';
 
@@ -40,14 +40,7 @@ export const INTERVAL: ValueKind<number> = {
 const MOST_POOLED = 1000;
 
 /** How many VMs a pool has. */
-export const POOL_SIZE: ValueKind<number> = {
-  reason: 'not a number of VMs',
-  hint: `Give a whole number from 1 to ${MOST_POOLED}.`,
-  parse: (text) => {
-    const size = Number(text);
-    return /^\d+$/.test(text) && size >= 1 && size <= MOST_POOLED ? size : undefined;
-  },
-};
+export const POOL_SIZE = numberOf('VMs', MOST_POOLED);
 
 /** A whole number, or `all` of them. */
 export const LINES: ValueKind<number> = {

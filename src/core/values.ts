@@ -24,15 +24,20 @@ const LEAST_MEMORY_MIB = 128;
 const LEAST_DISK_MIB = 64;
 const MOST_CPUS = 64;
 
+/** How many there are of something, one at least. @param what in the plural */
+export function numberOf(what: string, most: number): ValueKind<number> {
+  return {
+    reason: `not a number of ${what}`,
+    hint: `Give a whole number from 1 to ${most}.`,
+    parse: (text) => {
+      const number = Number(text);
+      return /^\d+$/.test(text) && number >= 1 && number <= most ? number : undefined;
+    },
+  };
+}
+
 /** Number of virtual processors. */
-export const CPUS: ValueKind<number> = {
-  reason: 'not a number of processors',
-  hint: `Give a whole number from 1 to ${MOST_CPUS}.`,
-  parse: (text) => {
-    const cpus = Number(text);
-    return /^\d+$/.test(text) && cpus >= 1 && cpus <= MOST_CPUS ? cpus : undefined;
-  },
-};
+export const CPUS = numberOf('processors', MOST_CPUS);
 
 /** MiB. */
 export const MEMORY: ValueKind<number> = {

@@ -16,6 +16,11 @@ export function readKernelFile(file: string): string | undefined {
   }
 }
 
+/** Fields of /proc/PID/stat from the third (state) on: the second may hold spaces and brackets. */
+export function statFields(text: string): readonly string[] {
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
+}
+
 /** Bytes from a line like `MemTotal:  1024 kB`. */
 export function kibibytes(text: string | undefined, field: string): number | undefined {
   const digits = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text ?? '')?.[1];

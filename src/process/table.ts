@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import { systemCode, VmRunnerError } from '../core/errors.js';
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
+import { statFields } from './kernel-file.js';
 
 /** The process table of this Linux host, read from /proc. */
 export class LinuxProcessTable implements ProcessTable {
@@ -25,7 +26,7 @@ export class LinuxProcessTable implements ProcessTable {
   }
 
   identify(pid: number): ProcessIdentity | undefined {
-    const fields = statFields(pid);
+    const fields = statOf(pid);
     const state = fields?.[0];
     const startTime = fields?.[19];
     // A zombie is a dead process whose parent has not asked yet.
@@ -38,11 +39,10 @@ export class LinuxProcessTable implements ProcessTable {
   }
 }
 
-/** Fields of /proc/PID/stat from the third (state) on: the second may hold spaces and brackets. */
-function statFields(pid: number): string[] | undefined {
+/** Who may not be looked at is not gone, and so no case for readKernelFile. */
+function statOf(pid: number): readonly string[] | undefined {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return statFields(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT' || code === 'ESRCH') return undefined;

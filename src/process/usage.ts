@@ -1,5 +1,5 @@
 import type { ProcessIdentity, ProcessTable } from '../core/process-identity.js';
-import { kibibytes, readKernelFile, type ReadKernelFile } from './kernel-file.js';
+import { kibibytes, readKernelFile, statFields, type ReadKernelFile } from './kernel-file.js';
 
 /** What a process uses of its host. */
 export interface ProcessUsage {
@@ -12,7 +12,7 @@ export interface ProcessUsage {
 
 /** Clock ticks of /proc a second, on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
-/** Places behind the name in /proc/PID/stat, whose third field is the first of them (man 5 proc). */
+/** Places in {@link statFields} (man 5 proc, fields 14 and 15). */
 const USER_TICKS = 11;
 const SYSTEM_TICKS = 12;
 
@@ -31,7 +31,7 @@ export function processUsage(
   if (stat === undefined || memoryBytes === undefined || threads === undefined || !processes.isAlive(identity)) {
     return undefined;
   }
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statFields(stat);
   const ticks = Number(fields[USER_TICKS]) + Number(fields[SYSTEM_TICKS]);
   return { cpuMs: (ticks / TICKS_PER_SECOND) * 1000, memoryBytes, threads: Number(threads) };
 }

@@ -1,7 +1,7 @@
 import { VmRunnerError } from '../core/errors.js';
 import { splitGlob } from '../core/glob.js';
 import type { Log } from '../core/log.js';
-import { formatSize } from '../core/units.js';
+import { formatCount, formatSize } from '../core/units.js';
 import type { GuestAgent } from '../guest/agent.js';
 import type { Unpacked } from '../guest/unpack.js';
 
@@ -38,9 +38,7 @@ export async function collect(
     bytes += result.bytes;
     if (result.files === 0) unmatched.push(glob);
     else
-      context.log.info(
-        `${result.files} file${result.files === 1 ? '' : 's'} (${formatSize(result.bytes)}) from ${glob} to ${target}`,
-      );
+      context.log.info(`${formatCount(result.files, 'file')} (${formatSize(result.bytes)}) from ${glob} to ${target}`);
     for (const name of result.skippedNames) context.log.warn(`left out ${name}: its name is not UTF-8`);
     for (const link of result.skippedLinks) context.log.warn(`left out the link ${link}: it points out of ${target}`);
   }

@@ -1,7 +1,7 @@
 import { Deadline, delay } from '../core/deadline.js';
 import { toVmRunnerError, VmRunnerError } from '../core/errors.js';
 import type { Log } from '../core/log.js';
-import { formatDuration } from '../core/units.js';
+import { formatCount, formatDuration } from '../core/units.js';
 import type { CreateContext, Host } from '../providers/provider.js';
 import type { Capacity, Standing } from '../store/capacity.js';
 import type { Demand } from '../store/room.js';
@@ -108,7 +108,7 @@ async function whatFor(capacity: Capacity, ticket: Ticket): Promise<string> {
       hint: 'Free some space (vm-runner gc), or point VM_RUNNER_HOME to a larger disk.',
     });
   }
-  const holders = held.vms === 1 ? '1 VM' : `${held.vms} VMs`;
+  const holders = formatCount(held.vms, 'VM');
   const unknown = held.unknown.length === 0 ? '' : `, of which ${held.unknown.join(', ')} cannot be read`;
   return `${shortage.text} (held by ${holders}${unknown})`;
 }

@@ -1,5 +1,5 @@
 import { VmRunnerError } from '../core/errors.js';
-import { formatSize } from '../core/units.js';
+import { formatCount, formatSize } from '../core/units.js';
 
 /** What a VM takes of its host. */
 export interface Demand {
@@ -66,7 +66,10 @@ export function shortageOf(limits: RoomLimits, held: Held, measured: Measured, d
   }
   if (limits.cpus !== undefined && held.cpus + demand.cpus > limits.cpus) {
     const free = Math.max(0, limits.cpus - held.cpus);
-    return { of: 'processors', text: `needs ${count(demand.cpus, 'processor')}, ${free} of ${limits.cpus} are free` };
+    return {
+      of: 'processors',
+      text: `needs ${formatCount(demand.cpus, 'processor')}, ${free} of ${limits.cpus} are free`,
+    };
   }
   return memoryShortage(limits, held, measured, demand) ?? diskShortage(limits, held, measured, demand);
 }
@@ -136,10 +139,6 @@ export function requirePossible(limits: RoomLimits, measured: Measured, demand: 
 
 function lacking(needMiB: number, what: string, freeMiB: number, mostMiB: number): string {
   return `needs ${mebibytes(needMiB)} of ${what}, ${atLeast(freeMiB)} of ${mebibytes(mostMiB)} are free`;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
 /** Rounded down: what is too little must not look like enough. */

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 
-import { formatDuration, formatSize, parseDuration, parseSize } from '../../src/core/units.js';
+import { formatCount, formatDuration, formatSize, parseDuration, parseSize } from '../../src/core/units.js';
+
+describe('formatCount', () => {
+  it('says one of something, and several', () => {
+    expect([0, 1, 2].map((number) => formatCount(number, 'file'))).toEqual(['0 files', '1 file', '2 files']);
+    expect([1, 2].map((number) => formatCount(number, 'job waits', 'jobs wait'))).toEqual([
+      '1 job waits',
+      '2 jobs wait',
+    ]);
+  });
+});
 
 describe('parseSize', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { renderError } from '../../core/errors.js';
-import { formatSize } from '../../core/units.js';
+import { formatCount, formatSize } from '../../core/units.js';
 import { collectGarbage, type Collected } from '../../stages/gc.js';
 import { JSON_FLAG, type Command } from '../command.js';
 import { OWN_FAILURE } from '../exit-code.js';
@@ -44,7 +44,7 @@ function printJson({ garbage, failures }: Collected, dryRun: boolean, world: Wor
 function print({ garbage, failures }: Collected, dryRun: boolean, world: World): void {
   const rows = garbage.map(({ kind, name, reason, bytes }) => [kind, formatSize(bytes), name, reason]);
   if (rows.length > 0) world.stdout.write(renderTable(['KIND', 'SIZE', 'NAME', 'REASON'], rows));
-  const things = `${garbage.length} thing${garbage.length === 1 ? '' : 's'}, ${formatSize(bytesOf(garbage))}`;
+  const things = `${formatCount(garbage.length, 'thing')}, ${formatSize(bytesOf(garbage))}`;
   world.stdout.write(`${dryRun ? 'would remove' : 'removed'} ${things}\n`);
   for (const failure of failures) world.stderr.write(`vm-runner: ${renderError(failure)}\n`);
 }

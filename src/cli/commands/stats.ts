@@ -1,6 +1,6 @@
 import { delay } from '../../core/deadline.js';
 import { combineInputErrors, type VmRunnerError } from '../../core/errors.js';
-import { formatSize } from '../../core/units.js';
+import { formatCount, formatSize } from '../../core/units.js';
 import type { Host } from '../../providers/provider.js';
 import type { CapacitySnapshot } from '../../store/capacity.js';
 import type { VmRecord } from '../../store/record.js';
@@ -45,18 +45,21 @@ export const stats: Command = {
     for (const name of flags.operands) await findRecord(host, name);
     const look = async (): Promise<readonly VmUsage[]> =>
       measureVms(host, await wanted(host, flags.operands), world.signal);
-    const show = flags.has('json') ? showJson : showTable;
+    const show = async (rows: readonly Row[], isLive: boolean): Promise<void> => {
+      if (flags.has('json')) showJson(world, rows);
+      else showTable(world, rows, await host.capacity.snapshot(), isLive);
+    };
     let before = await look();
     if (flags.has('no-stream')) {
       await delay(SAMPLE_MS, world.signal);
-      await show(world, host, rowsOf(before, await look()), false);
+      await show(rowsOf(before, await look()), false);
       return 0;
     }
     return untilInterrupted(world, async () => {
       let rows = rowsOf([], before);
       // Whoever named VMs has seen all of it when they are gone.
       while (flags.operands.length === 0 || rows.length > 0) {
-        await show(world, host, rows, true);
+        await show(rows, true);
         await delay(intervalMs, world.signal);
         const now = await look();
         rows = rowsOf(before, now);
@@ -86,7 +89,7 @@ function cpuPercent(before: VmUsage | undefined, now: VmUsage): number | undefin
   return Math.max(0, ((now.vmm.cpuMs - before.vmm.cpuMs) / (now.at - before.at)) * 100);
 }
 
-function showJson({ stdout }: World, _host: Host, rows: readonly Row[]): Promise<void> {
+function showJson({ stdout }: World, rows: readonly Row[]): void {
   const vms = rows.map(({ record, cpuPercent: percent, vmm, diskBytes, guest }) => ({
     name: record.name,
     cpuPercent: percent === undefined ? null : Math.round(percent * 10) / 10,
@@ -95,12 +98,11 @@ function showJson({ stdout }: World, _host: Host, rows: readonly Row[]): Promise
     guest: guest ?? null,
   }));
   stdout.write(`${JSON.stringify({ time: Date.now(), vms })}\n`);
-  return Promise.resolve();
 }
 
-async function showTable({ stdout }: World, host: Host, rows: readonly Row[], isLive: boolean): Promise<void> {
+function showTable({ stdout }: World, rows: readonly Row[], room: CapacitySnapshot, isLive: boolean): void {
   const table = renderTable(HEADER, rows.map(cellsOf), terminalWidth(stdout));
-  const footer = footerOf(await host.capacity.snapshot());
+  const footer = footerOf(room);
   stdout.write(`${isLive && stdout.isTTY ? HOME_AND_CLEAR : ''}${table}${footer}\n`);
 }
 
@@ -121,9 +123,8 @@ function cellsOf({ record, cpuPercent: percent, vmm, diskBytes, guest }: Row): r
 
 /** `2 VMs with 4 processors and 4.0 GiB; 1 job waits for room; of this host 12 GiB of memory and 50 GiB of disk are free`. */
 function footerOf({ held, measured, queue }: CapacitySnapshot): string {
-  const count = (number: number, one: string, many: string): string => `${number} ${number === 1 ? one : many}`;
-  const vms = `${count(held.vms, 'VM', 'VMs')} with ${count(held.cpus, 'processor', 'processors')} and ${formatSize(held.memoryMiB * 2 ** 20)}`;
-  const waiting = queue.length === 0 ? '' : `; ${count(queue.length, 'job waits', 'jobs wait')} for room`;
+  const vms = `${formatCount(held.vms, 'VM')} with ${formatCount(held.cpus, 'processor')} and ${formatSize(held.memoryMiB * 2 ** 20)}`;
+  const waiting = queue.length === 0 ? '' : `; ${formatCount(queue.length, 'job waits', 'jobs wait')} for room`;
   const free = `${formatSize(measured.availableMemoryMiB * 2 ** 20)} of memory and ${formatSize(measured.freeDiskMiB * 2 ** 20)} of disk`;
   return `${vms}${waiting}; of this host ${free} are free`;
 }

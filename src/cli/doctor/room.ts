@@ -1,5 +1,5 @@
 import type { Finding } from '../../core/finding.js';
-import { formatSize } from '../../core/units.js';
+import { formatCount, formatSize } from '../../core/units.js';
 import type { Host } from '../../providers/provider.js';
 
 const MIB = 2 ** 20;
@@ -13,6 +13,6 @@ export async function lookAtRoom({ capacity }: Pick<Host, 'capacity'>): Promise<
   const text = `${held.vms}${of(limits.vms)} VMs have ${held.cpus}${of(limits.cpus)} processors and ${memory}; ${free}`;
   const subject = 'room';
   if (queue.length === 0) return [{ level: 'ok', subject, text }];
-  const jobs = queue.length === 1 ? '1 job waits' : `${queue.length} jobs wait`;
+  const jobs = formatCount(queue.length, 'job waits', 'jobs wait');
   return [{ level: 'warning', subject, text: `${jobs} for room: ${text}. See which with: vm-runner ps` }];
 }

@@ -1,28 +1,19 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import { EMPTY_CONFIG, type BaseGuest } from '../../../src/images/image.js';
 import type { CreateRequest } from '../../../src/providers/provider.js';
+import { removeCgroups } from '../../../src/providers/qemu/cgroup.js';
+import { cgroupsNamed } from '../../../src/providers/qemu/cgroup-sweep.js';
+import { cgroupEnding } from '../../../src/providers/qemu/confinement.js';
 import { QemuProvider } from '../../../src/providers/qemu/qemu.js';
 import { TemplateStore } from '../../../src/providers/qemu/templates.js';
-import type { Store } from '../../../src/store/store.js';
 import { temporaryStore } from '../../images/support.js';
 import { createContext, createRequest, NOTHING, remains } from '../support.js';
+import { writeBaseGuest } from './base-guest.js';
 import { startedFile, writeFakeQemu } from './fake-qemu.js';
-
-async function writeBaseGuest(store: Store): Promise<BaseGuest> {
-  const directory = path.join(store.paths.images, 'k');
-  await mkdir(directory);
-  const at = (name: string): string => path.join(directory, name);
-  await writeFile(at('scratch.ext4'), '');
-  await truncate(at('scratch.ext4'), 2 ** 30);
-  const files = { kernel: at('vmlinuz'), initramfs: at('initramfs.cpio'), scratch: at('scratch.ext4') };
-  const root = { reference: 'default', digest: 'sha256:1', disk: at('root.vmdk'), diskBytes: 0, config: EMPTY_CONFIG };
-  return { digest: 'sha256:0', ...files, root };
-}
 
 async function setUp() {
   const host = await temporaryStore();
@@ -33,6 +24,8 @@ async function setUp() {
   const provider = new QemuProvider({ ...host, binary: qemu.binary, ownUsers: false });
   onTestFinished(async () => {
     for (const name of await store.vms.names()) await provider.destroy(name);
+    // Of those without a readable record, which only gc would find.
+    await removeCgroups(cgroupsNamed(cgroupEnding(store.paths.home)));
   });
   const request = (name: string, change: Partial<CreateRequest> = {}): CreateRequest =>
     createRequest({ name, incarnation: name, memoryMiB: 128, boot, owner: processes.self, ...change });

@@ -1,16 +1,16 @@
 import { accessSync, constants, existsSync } from 'node:fs';
-import { mkdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { EMPTY_CONFIG, type BaseGuest } from '../../../src/images/image.js';
+import type { BaseGuest } from '../../../src/images/image.js';
 import type { ImageLibrary } from '../../../src/images/library.js';
 import { SYSTEM_PATH } from '../../../src/process/system-path.js';
 import { QemuProvider } from '../../../src/providers/qemu/qemu.js';
-import type { Store } from '../../../src/store/store.js';
 import { rejection, temporaryStore, writeProgram } from '../../images/support.js';
 import { createContext, createForgotten, createRequest, NOTHING, remains } from '../support.js';
+import { writeBaseGuest } from './base-guest.js';
 
 /** Tells a version, ends at once as a probe, and else serves the control socket as QEMU does. */
 const QEMU = `
@@ -33,17 +33,6 @@ async function setUp(source = QEMU) {
   const base = await writeBaseGuest(host.store);
   const request = (name = 'vm-1') => createRequest({ name, boot: { base, image: undefined }, template: 'never' });
   return { ...host, request, provider: new QemuProvider({ ...host, binary, ownUsers: false }) };
-}
-
-async function writeBaseGuest(store: Store): Promise<BaseGuest> {
-  const directory = path.join(store.paths.images, 'k');
-  await mkdir(directory);
-  const at = (name: string): string => path.join(directory, name);
-  await writeFile(at('scratch.ext4'), '');
-  await truncate(at('scratch.ext4'), 2 ** 30);
-  const files = { kernel: at('vmlinuz'), initramfs: at('initramfs.cpio'), scratch: at('scratch.ext4') };
-  const root = { reference: 'default', digest: 'sha256:1', disk: at('root.vmdk'), diskBytes: 0, config: EMPTY_CONFIG };
-  return { digest: 'sha256:0', ...files, root };
 }
 
 /** A library for the doctor, who builds nothing. */

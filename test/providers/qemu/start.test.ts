@@ -1,30 +1,18 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { TemplatePolicy } from '../../../src/core/job.js';
-import { EMPTY_CONFIG, type BaseGuest } from '../../../src/images/image.js';
 import { findByArgument } from '../../../src/process/end.js';
 import { qmpArgument } from '../../../src/providers/qemu/machine.js';
 import { QemuProvider } from '../../../src/providers/qemu/qemu.js';
 import { TemplateStore } from '../../../src/providers/qemu/templates.js';
-import type { Store } from '../../../src/store/store.js';
 import { rejection, temporaryStore } from '../../images/support.js';
 import { createContext, createRequest } from '../support.js';
+import { writeBaseGuest } from './base-guest.js';
 import { startedFile, writeFakeQemu } from './fake-qemu.js';
-
-async function writeBaseGuest(store: Store): Promise<BaseGuest> {
-  const directory = path.join(store.paths.images, 'k');
-  await mkdir(directory);
-  const at = (name: string): string => path.join(directory, name);
-  await writeFile(at('scratch.ext4'), '');
-  await truncate(at('scratch.ext4'), 2 ** 30);
-  const files = { kernel: at('vmlinuz'), initramfs: at('initramfs.cpio'), scratch: at('scratch.ext4') };
-  const root = { reference: 'default', digest: 'sha256:1', disk: at('root.vmdk'), diskBytes: 0, config: EMPTY_CONFIG };
-  return { digest: 'sha256:0', ...files, root };
-}
 
 async function setUp({ isolateTemplates = false } = {}) {
   const host = await temporaryStore();
